@@ -8,9 +8,10 @@ or replay an old postponement.
 
 import hmac
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
+
+from msgspec import Struct
 
 from hwangso_protocol.errors import Fault, ProtocolError
 from hwangso_protocol.limits import DEFERRAL_TICKET_MAX_BYTES
@@ -67,15 +68,13 @@ class RefuseReason(_OpenIntEnum):
     UNAVAILABLE = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
+class Accept(Struct, frozen=True, gc=False):
     """The server's Noise message."""
 
     noise_message: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Defer:
+class Defer(Struct, frozen=True, gc=False):
     """Come back in `wait_ms`. `authenticator` is empty, or 16 bytes to hold against the ticket."""
 
     wait_ms: int
@@ -84,8 +83,7 @@ class Defer:
     authenticator: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(Struct, frozen=True, gc=False):
     """No session. `retry_after_ms` is 0 where the server says nothing about another attempt."""
 
     reason: RefuseReason

@@ -183,6 +183,8 @@ class ClientConnection(Connection):
             else:
                 self._move(Signal.ACCEPTED_ENROL)
                 self._seal(self._enrol)
+        # Answered once and for all: let go of the password, the psk and the hello.
+        self._enrol, self._psk, self._raw_hello = None, None, b""
         events.append(Answered(answer))
 
     def _deferred(self, defer: Defer) -> Deferred:
@@ -228,4 +230,4 @@ def _welcome_or_error(payload: bytes) -> Welcome | Error:
 
 
 def _refused(refuse: Refuse) -> Refused:
-    return Refused(refuse.reason, refuse.retry_after_ms / 1000)
+    return Refused(refuse.reason, min(refuse.retry_after_ms / 1000, UNAUTHENTICATED_DEFER_MAX_S))

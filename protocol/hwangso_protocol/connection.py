@@ -56,7 +56,8 @@ class Connection:
             self._incoming = b""
             self._answer_fault(error)
             self._move(Signal.FAULT)
-            events.append(PeerFault(error))
+            # Without its traceback, whose frames hold `events`: a cycle for each stranger's fault.
+            events.append(PeerFault(error.with_traceback(None)))
         return events
 
     def receive_eof(self) -> list[Event]:

@@ -1,6 +1,6 @@
 """What a connection tells its caller."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from hwangso_protocol.answer import DeferReason, RefuseReason
 from hwangso_protocol.errors import ProtocolError
@@ -8,21 +8,18 @@ from hwangso_protocol.hello import Hello
 from hwangso_protocol.messages import ByeReason, Error, Message, Welcome
 
 
-@dataclass(frozen=True, slots=True)
-class HelloReceived:
+class HelloReceived(Struct, frozen=True, gc=False):
     """Server: decide, then call `read_first_message`, `defer` or `refuse`."""
 
     hello: Hello
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(Struct, frozen=True, gc=False):
     """Server: the peer holds the session's keys; it is no replay. The session may go online, and
     may displace an older one of the same device. The message that proved it comes next."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """Client: the server answered inside the handshake.
 
     After a Welcome send a message at once (Ready, if nothing else): until then the server does
@@ -33,8 +30,7 @@ class Answered:
     answer: Welcome | Error | None
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True):
     """Client: come back in `wait_s`, with `deferral_ticket` in the next hello. The connection is
     closed. A wait that is not `authentic` is already cut to UNAUTHENTICATED_DEFER_MAX_S."""
 
@@ -44,39 +40,35 @@ class Deferred:
     authentic: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Client: no session; the connection is closed. Not authenticated: treat it as one failed
-    attempt, never as a reason to forget a key. `retry_after_s` is 0 where none was given."""
+    attempt, never as a reason to forget a key. `retry_after_s` is 0 where none was given, and cut
+    to UNAUTHENTICATED_DEFER_MAX_S."""
 
     reason: RefuseReason
     retry_after_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
+class MessageReceived(Struct, frozen=True, gc=False):
     """A message came, decoded and within its limits."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownMessage:
+class UnknownMessage(Struct, frozen=True):
     """A message of an unknown type came and was answered with an error; only for counting."""
 
     tag: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeerFault:
+class PeerFault(Struct, frozen=True):
     """The peer, or somebody on the path, broke the protocol. Send what `data_to_send` still has,
     close the socket."""
 
     error: ProtocolError
 
 
-@dataclass(frozen=True, slots=True)
-class PeerClosed:
+class PeerClosed(Struct, frozen=True):
     """The peer ended the connection: with a reason if it said Bye, None if the stream just ended.
     Close the socket."""
 

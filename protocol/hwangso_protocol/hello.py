@@ -6,8 +6,9 @@ nobody on the path can flip a tag without breaking the handshake.
 """
 
 import struct
-from dataclasses import dataclass
 from enum import Enum, IntEnum
+
+from msgspec import Struct
 
 from hwangso_protocol.errors import Fault, ProtocolError
 from hwangso_protocol.limits import (
@@ -47,8 +48,7 @@ class Kind(IntEnum):
     RESUME = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True, gc=False):
     """A parsed hello.
 
     `attempt` counts connect attempts since the last session held, 1 for the first, 255 for

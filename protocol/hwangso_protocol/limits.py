@@ -18,6 +18,9 @@ ANSWER_MAX_BYTES = 3 + 65_535
 """Type, length and body of a server's answer to a hello. The body of an ACCEPT is one Noise
 message, and Noise messages end at 65,535 bytes (Noise section 3)."""
 
+ANSWER_PAYLOAD_MAX_BYTES = 65_535 - 32 - 16
+"""One CBOR message inside an ACCEPT: the Noise message also holds an ephemeral key and a tag."""
+
 RECORD_MAX_BYTES = 65_535
 """Ciphertext of one record with its 16-byte tag: the Noise limit, and what a 2-byte length says."""
 
@@ -57,8 +60,8 @@ DEVICES_PER_USER_MAX = 64
 """Bounds a device list to one record, and the fan-out of one message."""
 
 UNAUTHENTICATED_DEFER_MAX_S = 30.0
-"""A DEFER without a valid authenticator is honoured this long at most: anyone on the path can
-forge one."""
+"""A DEFER without a valid authenticator, or a REFUSE, is honoured this long at most: anyone on the
+path can forge one."""
 
 DETAIL_MAX_CHARS = 200
 """Human-readable part of an error."""

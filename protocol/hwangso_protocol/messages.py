@@ -229,8 +229,10 @@ class Error(_Message, frozen=True, tag="error"):
 class Welcome(_Message, frozen=True, tag="welcome"):
     """Answer to a login, resume or enrolment: who you are, how to resume, and what you missed.
 
-    `entries` is the first page after `since`; while its last seq is below `head`, ask for more
-    with Sync. `ticket` and `psk` serve one resume within `ticket_lifetime_ms`.
+    `since` is the device's place in the inbox: for an enrolment where it begins, else what was
+    asked for, or `head` where that is lower: then the server has lost history, and the device goes
+    on from there. `entries` is the first page after `since`; while the last seq is below `head`,
+    ask for more with Sync. `ticket` and `psk` serve one resume within `ticket_lifetime_ms`.
     """
 
     user: UserName
@@ -238,6 +240,7 @@ class Welcome(_Message, frozen=True, tag="welcome"):
     ticket: Annotated[bytes, Meta(min_length=1, max_length=RESUME_TICKET_MAX_BYTES)]
     psk: Key
     ticket_lifetime_ms: DurationMs
+    since: Seq
     head: Seq
     policy: Policy
     entries: Entries = ()
@@ -251,7 +254,8 @@ class Sent(_Message, frozen=True, tag="sent"):
 
 
 class Page(_Message, frozen=True, tag="page"):
-    """Answer to Sync. `head` is the last seq of the inbox."""
+    """Answer to Sync. `head` is the last seq of the inbox. Without entries nothing is left after
+    `since` (older entries may have been pruned): the device's place is then `head`."""
 
     head: Seq
     entries: Entries = ()
@@ -376,6 +380,7 @@ def decode(data: bytes, allowed: Mapping[str, type[Message]]) -> Message:
     if kind is None:
         raise UnknownMessageError(tag[: DETAIL_MAX_CHARS // 2])
     try:
-        return msgspec.convert(item, kind)
+        # Without builtin_types msgspec would read text as base64 where bytes are wanted.
+        return msgspec.convert(item, kind, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
         raise ProtocolError(Fault.BAD_MESSAGE, f"{tag}: {error}") from None

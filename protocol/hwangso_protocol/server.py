@@ -11,9 +11,8 @@
 After every call, send what `data_to_send` gives. When `state` is CLOSED, close the socket.
 """
 
-from dataclasses import dataclass
-
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from msgspec import Struct
 
 from hwangso_protocol.answer import (
     Accept,
@@ -33,7 +32,7 @@ from hwangso_protocol.errors import (
 )
 from hwangso_protocol.events import Event, HelloReceived, Proven
 from hwangso_protocol.hello import Hello, Kind, parse_hello
-from hwangso_protocol.limits import REKEY_AFTER_RECORDS
+from hwangso_protocol.limits import ANSWER_PAYLOAD_MAX_BYTES, REKEY_AFTER_RECORDS
 from hwangso_protocol.messages import (
     FROM_CLIENT,
     Bye,
@@ -59,8 +58,7 @@ _REFUSALS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FirstMessage:
+class FirstMessage(Struct, frozen=True, gc=False):
     """What the first Noise message held. It can be a replay: look things up, change nothing.
 
     `device_key` is the device's proven-on-answer static key (login only); `login` is None for an
@@ -96,8 +94,8 @@ class ServerConnection(Connection):
     def read_first_message(self, psk: bytes | None = None) -> FirstMessage:
         """Go on with the handshake; `psk` comes from the resume ticket, and only then.
 
-        Raises ProtocolError(HANDSHAKE_FAILED or BAD_MESSAGE): a REFUSE then waits to be sent and
-        the connection is closed.
+        Raises ProtocolError(HANDSHAKE_FAILED, BAD_MESSAGE or UNEXPECTED_MESSAGE): a REFUSE then
+        waits to be sent and the connection is closed.
         """
         hello = self._hello_to_decide()
         handshake = HandshakeState(
@@ -143,14 +141,16 @@ class ServerConnection(Connection):
 
     def refuse(self, reason: RefuseReason, retry_after_ms: int = 0) -> None:
         """Answer REFUSE in clear and close."""
+        answer = encode_answer(Refuse(reason, retry_after_ms))
         self._move(Signal.REFUSED)
-        self._outgoing.append(encode_answer(Refuse(reason, retry_after_ms)))
+        self._outgoing.append(answer)
         self._forget_handshake()
 
     def accept(self, welcome: Welcome | None) -> None:
         """Answer with the second Noise message; `welcome` is None for an enrolment.
 
-        The session must not go online before the event Proven.
+        The session must not go online before the event Proven. Raises ValueError for a Welcome
+        that is too large for an answer.
         """
         hello = self._hello
         if hello is None or (hello.kind is Kind.ENROL) != (welcome is None):
@@ -158,17 +158,23 @@ class ServerConnection(Connection):
         self._answer(b"" if welcome is None else encode(welcome), Signal.ACCEPTED)
 
     def deny(self, error: Error) -> None:
-        """Answer a login or resume with an authenticated Error and close."""
+        """Answer a login or resume with an authenticated Error and close; an enrolment gets its
+        Error later, by `fail_enrolment`."""
+        if self._hello is not None and self._hello.kind is Kind.ENROL:
+            raise LocalProtocolError("an enrolment is denied by fail_enrolment")
         self._answer(encode(error), Signal.DENIED)
 
     def welcome_enrolled(self, welcome: Welcome) -> None:
         """The enrolment succeeded: send the Welcome; the session is live."""
+        encoded = encode(welcome)
         self._move(Signal.WELCOMED)
-        self._seal(welcome)
+        self._seal_bytes(encoded)
         self._hello = None
 
     def fail_enrolment(self, error: Error) -> None:
         """The enrolment failed: say why, and close."""
+        if self.state is not State.ENROLLING:
+            raise LocalProtocolError(f"no enrolment to fail in state {self.state.value!r}")
         self._seal(error)
         self._move(Signal.BYE)
 
@@ -181,6 +187,10 @@ class ServerConnection(Connection):
         handshake = self._handshake
         if handshake is None:
             raise LocalProtocolError(f"nothing to answer in state {self.state.value!r}")
+        if len(payload) > ANSWER_PAYLOAD_MAX_BYTES:
+            raise ValueError(
+                f"answer of {len(payload)} bytes, at most {ANSWER_PAYLOAD_MAX_BYTES} fit"
+            )
         self._move(signal)
         message = handshake.write_message(payload)
         self._outgoing.append(encode_answer(Accept(message)))
@@ -224,8 +234,8 @@ class ServerConnection(Connection):
     def _message_read(self, message: Message, events: list[Event]) -> None:
         if self.state is State.UNPROVEN:
             self._prove(message, events)
-        elif isinstance(message, Login | Enrol) or (
-            self.state is State.ENROLLING and not isinstance(message, Ping | Pong | Bye)
+        elif isinstance(message, (Login, Enrol)) or (
+            self.state is State.ENROLLING and not isinstance(message, (Ping, Pong, Bye, Error))
         ):
             raise self._unexpected(message)
         self._common_message_read(message, events)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Struct
 
 from hwangso_protocol.errors import Fault, ProtocolError
 from hwangso_protocol.limits import USER_NAME_MAX_CHARS
@@ -29,10 +30,10 @@ _TAG_BYTES = 16
 TICKET_BYTES = _HEADER.size + _NONCE_BYTES + _BODY.size + _TAG_BYTES
 PSK_BYTES = 32
 TICKET_KEY_BYTES = 32
+"""AES-256."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResumeTicket:
+class ResumeTicket(Struct, frozen=True, gc=False):
     """What a ticket says. Times are in ms since the epoch, by the server's clock."""
 
     user_id: int
@@ -55,17 +56,23 @@ class TicketRing:
     """Seals with the newest key, opens with any it holds.
 
     `keys` are newest first; a server keeps the older ones until their tickets have expired.
-    Raises ValueError without a key, or with two of the same id.
+    Raises ValueError without a key, with two of the same id, or with one of the wrong length.
     """
 
     def __init__(self, keys: Sequence[TicketKey]) -> None:
         self._aeads = {key.id: AESGCM(key.secret) for key in keys}
         if not keys or len(self._aeads) != len(keys):
             raise ValueError("a ring needs at least one key, each with its own id")
+        if any(len(key.secret) != TICKET_KEY_BYTES for key in keys):
+            raise ValueError(f"a ticket key has {TICKET_KEY_BYTES} bytes")
         self._newest = keys[0].id
 
     def seal(self, ticket: ResumeTicket, random_bytes: RandomBytes) -> bytes:
+        """The ticket's bytes. Raises ValueError for a name or a psk of the wrong length, which
+        `struct` would cut in silence."""
         name = ticket.user_name.encode("ascii")
+        if len(name) > USER_NAME_MAX_CHARS or len(ticket.psk) != PSK_BYTES:
+            raise ValueError(f"at most {USER_NAME_MAX_CHARS} letters, a psk of {PSK_BYTES} bytes")
         body = _BODY.pack(
             ticket.user_id,
             ticket.device_id,

@@ -5,8 +5,8 @@
         store.append(message, on_done)
 
 Read `interface` for what a store promises; then, for how SQLite keeps it: `sqlite` (the Trio side),
-`worker` (a thread that works off batches), `writer` and `reader` (what the two threads do), `schema`
-(tables, migrations, opening) and `failures` (what an operator is told).
+`worker` (a thread that works off batches), `writer` and `reader` (what the two threads do),
+`schema` (tables, migrations, opening) and `failures` (what an operator is told).
 """
 
 from hwangso_server.store.interface import (

@@ -28,7 +28,10 @@ _ADVICE: Final[dict[int, tuple[type[StoreFailed], str]]] = {
     ),
     sqlite3.SQLITE_BUSY: (DatabaseInUse, "another process uses it; stop that one first"),
     sqlite3.SQLITE_LOCKED: (DatabaseInUse, "another process uses it; stop that one first"),
-    sqlite3.SQLITE_CANTOPEN: (DatabaseUnusable, "it cannot be opened; check folder and permissions"),
+    sqlite3.SQLITE_CANTOPEN: (
+        DatabaseUnusable,
+        "it cannot be opened; check folder and permissions",
+    ),
     sqlite3.SQLITE_READONLY: (DatabaseUnusable, "it cannot be written; check its permissions"),
     sqlite3.SQLITE_PERM: (DatabaseUnusable, "access is denied; check its permissions"),
     sqlite3.SQLITE_IOERR: (
@@ -52,3 +55,10 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise explain(error, path) from error
+
+
+def another(failure: StoreFailed) -> StoreFailed:
+    """A copy to raise: one exception raised in many tasks would collect all their tracebacks."""
+    copy = type(failure)(*failure.args)
+    copy.__cause__ = failure.__cause__
+    return copy

@@ -1,18 +1,21 @@
 """What the server asks of a store: users, devices, inboxes. Types, errors, limits and the protocol.
 
 A store belongs to one Trio program and is used on the Trio thread only. Open one with `open_sqlite`
-(durable) or `open_memory` (virtual time, tests); both pass the suite in tests/server/store/conformance.
+(durable) or `open_memory` (virtual time, tests); both pass the suite in
+tests/server/store/conformance.
 
 - A *user* is an account, a *device* an enrolled phone of a user. Neither is ever deleted: a user is
   disabled, a device revoked, so an id means the same thing for ever.
-- Each user has an *inbox*: entries numbered by `seq`, 1, 2, 3 and so on without a gap. The *head* is the
+- Each user has an *inbox*: entries numbered by `seq`, 1, 2, 3 and so on without a gap. The *head*
+  is the
   last seq given out (0: none yet); pruning old entries never changes it.
 - Each device has a *cursor*: the seq up to which it has received its user's inbox.
 - Times are integer milliseconds since the Unix epoch and always come from the caller.
 
 Coroutines raise `StoreBusy` when too many callers wait, `StoreFailed` once the store is broken and
-`StoreClosed` once it is closing. Cancelling a caller that waits drops its answer, not necessarily its
-work: a cancelled `create_user` may or may not have created the user.
+`StoreClosed` once it is closing; text with lone surrogates, which has no UTF-8, is a ValueError.
+Cancelling a caller that waits drops its answer, not necessarily its work: a cancelled `create_user`
+may or may not have created the user.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +24,8 @@ from typing import Final, NoReturn, Protocol, TypeAlias
 import msgspec
 
 APPEND_QUEUE_LIMIT: Final = 20_000
-"""Appends that may wait for their commit: two seconds of the load one server core is built for. Beyond
-it `append` raises `StoreBusy`, so that a slow disk shows as refusals, not as memory."""
+"""Appends that may wait for their commit: two seconds of the load one server core is built for.
+Beyond it `append` raises `StoreBusy`, so that a slow disk shows as refusals, not as memory."""
 
 APPEND_QUEUE_BYTES: Final = 64 * 2**20
 """UTF-8 bytes of body that may wait for their commit, with the same answer beyond it."""
@@ -50,7 +53,7 @@ class UnknownUser(StoreError):
 
 
 class KeyInUse(StoreError):
-    """The key belongs to another user's device or to a revoked one; the device must make a new key."""
+    """The key belongs to another user's device or a revoked one; the device must make a new one."""
 
 
 class TooManyDevices(StoreError):
@@ -69,8 +72,8 @@ class StoreFailed(StoreError):
     """The store is broken for good: no append that still waited is acknowledged, stop the server.
 
     After a failed write or fsync the kernel may have dropped the data it could not write, so trying
-    again can report success for what is not on disk ("fsyncgate", https://lwn.net/Articles/752063/).
-    Only opening the database anew tells what is there.
+    again can report success for what is not on disk ("fsyncgate",
+    https://lwn.net/Articles/752063/). Only opening the database anew tells what is there.
     """
 
 
@@ -99,6 +102,8 @@ class DatabaseUnusable(StoreFailed):
 
 
 class User(msgspec.Struct, frozen=True, gc=False):
+    """An account. The store does not look into `password_hash`."""
+
     id: int
     name: str
     password_hash: str
@@ -107,6 +112,8 @@ class User(msgspec.Struct, frozen=True, gc=False):
 
 
 class UserSummary(msgspec.Struct, frozen=True):
+    """A line of a list of users."""
+
     user: User
     devices: int
     """Number of unrevoked devices."""
@@ -114,6 +121,8 @@ class UserSummary(msgspec.Struct, frozen=True):
 
 
 class Device(msgspec.Struct, frozen=True, gc=False):
+    """An enrolled phone. `key` is its static public key, unique among all devices."""
+
     id: int
     user_id: int
     name: str
@@ -141,8 +150,8 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
     seq: int
     """In the recipient's inbox."""
     own_seq: int | None
-    """In the sender's inbox, where the sender's other devices find it; None when it is not there. For
-    a message to oneself it is None too: `seq` says it all."""
+    """In the sender's inbox, where the sender's other devices find it; None when it is not there.
+    For a message to oneself it is None too: `seq` says it all."""
     duplicate: bool
     """It was there already: nothing was stored, the seqs are those of the first time."""
 
@@ -167,6 +176,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Page(msgspec.Struct, frozen=True):
+    """Some entries of an inbox."""
+
     entries: Sequence[Entry]
     """Ascending by seq. The first may lie well above `since + 1` when older entries were pruned."""
     head: int
@@ -174,17 +185,21 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Revocations(msgspec.Struct, frozen=True):
+    """Whose resume tickets to refuse."""
+
     device_ids: frozenset[int]
     user_ids: frozenset[int]
     """Disabled users."""
 
 
 class Pruned(msgspec.Struct, frozen=True):
+    """What one step of pruning did."""
+
     deleted: int
     """Inbox entries deleted by this step."""
     round_complete: bool
-    """This step reached the last user; the next one begins again at the first. While it is False there
-    may be more to prune right now."""
+    """This step reached the last user; the next one begins again at the first. While it is False
+    there may be more to prune right now."""
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -213,7 +228,8 @@ class Store(Protocol):
     async def user(self, user_id: int) -> User | None: ...
 
     async def list_users(self, after: str = "", limit: int = 1000) -> Sequence[UserSummary]:
-        """In order of name (by code point), those after the name `after`; pass the last name for the next lot."""
+        """Those after the name `after`, in order of name (by code point), at most `limit` (>=
+        1)."""
 
     async def set_disabled(self, name: str, at_ms: int | None) -> User:
         """Disable at that time, or enable again with None. Raises UnknownUser."""
@@ -245,7 +261,7 @@ class Store(Protocol):
     # Inboxes
 
     async def page(self, user_id: int, since: int, limit: int, max_body_bytes: int) -> Page:
-        """Entries with seq > since: at most `limit` (>= 1), at most `max_body_bytes` of UTF-8 body together.
+        """Entries with seq > since: at most `limit` (>= 1) and `max_body_bytes` of UTF-8 body.
 
         One entry comes always if there is any, however long its body. An unknown user has an empty
         inbox.
@@ -254,14 +270,14 @@ class Store(Protocol):
     def append(self, message: NewMessage, on_done: OnDone) -> None:
         """Append to the recipient's inbox, and to the sender's own if the sender has other devices.
 
-        Returns at once. Raises StoreBusy when APPEND_QUEUE_LIMIT or APPEND_QUEUE_BYTES wait, StoreFailed
-        once broken, StoreClosed once closing, and ValueError for a message id of the wrong length or a
-        body that is not Unicode text (a lone surrogate): then nothing was taken and `on_done` is never
-        called. Otherwise it is
-        called exactly once, on the Trio thread, never from within `append`, in the order of the appends,
-        and with `Appended` only after the message is durable. A whole committed batch is answered in
-        one go, then `on_batch_end` (given on opening) is called once. Both must not raise or block:
-        as with Trio's `run_sync_soon`, an exception there ends the program.
+        Returns at once. Raises StoreBusy when APPEND_QUEUE_LIMIT or APPEND_QUEUE_BYTES wait,
+        StoreFailed once broken, StoreClosed once closing, and ValueError for a message id of the
+        wrong length or a body that is not Unicode text (a lone surrogate): then nothing was taken
+        and `on_done` is never called. Otherwise it is called exactly once, on the Trio thread,
+        never from within `append`, in the order of the appends, and with `Appended` only after the
+        message is durable. A whole committed batch is answered in one go, then `on_batch_end`
+        (given on opening) is called once. Both must not raise or block: as with Trio's
+        `run_sync_soon`, an exception there ends the program.
 
         An entry is unique by inbox, sender and message id, for as long as it is not pruned. Clients
         must not use a message id twice: a second message with it, to another recipient, reaches the
@@ -269,27 +285,30 @@ class Store(Protocol):
         """
 
     def advance_cursor(self, device_id: int, seq: int) -> None:
-        """The device has received up to `seq`. Never moves back, nor beyond the head as it is written.
+        """The device has received up to `seq`. Never moves back, nor beyond the head when written.
 
-        Visible at once, durable with the next `flush_cursors`: a crash loses the newest advances, and
-        the device then gets those entries again. Unknown devices are ignored. Once the store has
-        failed or closes, nothing happens.
+        Visible at once, durable with the next `flush_cursors`: a crash loses the newest advances,
+        and the device then gets those entries again. Unknown devices are ignored. Once the store
+        has failed or closes, nothing happens.
         """
 
     async def flush_cursors(self) -> None:
-        """Make all advances durable. The server's housekeeping calls it each second; closing does, too."""
+        """Make all advances durable. Housekeeping calls it each second; closing does, too."""
 
     async def prune(self, retained: int, limit: int) -> Pruned:
         """One bounded step of deleting what all devices have received, or what is too old.
 
-        Entries of a user go up to the lowest cursor of the unrevoked devices (all if there is none), and
-        in any case all but the newest `retained`. A step looks at no more than `limit` (>= 1) users and
-        deletes no more than `limit` entries. Only flushed cursors count.
+        Entries of a user go up to the lowest cursor of the unrevoked devices (all if there is
+        none), and in any case all but the newest `retained`. A step looks at no more than `limit`
+        (>= 1) users and deletes no more than `limit` entries. Only flushed cursors count.
         """
 
     # Health
 
     async def wait_failed(self) -> NoReturn:
-        """Wait until the store breaks and raise the StoreFailed that says why: run it in the server's nursery."""
+        """Wait until the store breaks, then raise the StoreFailed that says why.
+
+        Run it in the server's nursery.
+        """
 
     def counters(self) -> Counters: ...

@@ -1,11 +1,13 @@
 """The tables, how old databases become new ones, and how a database is opened and checked.
 
-The file says what it is: `PRAGMA application_id` holds "hwng" and `PRAGMA user_version` the number of
-migrations it went through. To change the tables, append a migration; never edit one that was released.
+The file says what it is: `PRAGMA application_id` holds "hwng" and `PRAGMA user_version` the number
+of migrations it went through. To change the tables, append a migration; never edit one that was
+released.
 
-On opening, the check is cheap. SQLite itself compares the size in the header with the file (a truncated
-file), and loads the schema; besides, a file of up to QUICK_CHECK_BYTES gets `PRAGMA quick_check`, which
-reads all of it. Damage deep inside a larger file shows as DatabaseCorrupt when something reads it.
+On opening, the check is cheap. SQLite itself compares the size in the header with the file (a
+truncated file), and loads the schema; besides, a file of up to QUICK_CHECK_BYTES gets `PRAGMA
+quick_check`, which reads all of it. Damage deep inside a larger file shows as DatabaseCorrupt when
+something reads it.
 """
 
 import os
@@ -24,12 +26,15 @@ from hwangso_server.store.interface import (
 
 APPLICATION_ID: Final = int.from_bytes(b"hwng", "big")
 
+MINIMUM_SQLITE: Final = (3, 38, 0)
+"""JSON functions always built in, STRICT tables, UPDATE FROM (2022-02)."""
+
 QUICK_CHECK_BYTES: Final = 64 * 2**20
 """Checked in about a fifth of a second; a gigabyte would hold up the start for seconds."""
 
 CHECKPOINT_PAGES: Final = 4000
-"""The write-ahead log is copied into the database at 16 MB (SQLite's default is 4). Pages written twice
-in between are copied once: measured, 48,000 appends/s instead of 39,000 in batches of 200."""
+"""The write-ahead log is copied into the database at 16 MB (SQLite's default is 4). Pages written
+twice in between are copied once: measured, 48,000 appends/s instead of 39,000 in batches of 200."""
 
 BUSY_TIMEOUT_MS: Final = 2000
 """Nobody else should hold a lock; a backup or `sqlite3` shell may, for a moment."""
@@ -37,16 +42,13 @@ BUSY_TIMEOUT_MS: Final = 2000
 FILE_MODE: Final = 0o600
 """Password hashes and messages are nobody else's. SQLite gives its -wal and -shm the same mode."""
 
-# An inbox entry lies in an ordinary table with two indexes. WITHOUT ROWID would save an index, but bodies
-# then travel through every split of the tree: measured, 33,000 appends/s instead of 78,000.
+# An inbox entry lies in an ordinary table with two indexes. WITHOUT ROWID would save an index, but
+# bodies then travel through every split of the tree: measured, 33,000 appends/s instead of 78,000.
 _TABLES: Final = (
     """CREATE TABLE users (
-        id INTEGER PRIMARY KEY,
-        name TEXT NOT NULL UNIQUE,
-        password_hash TEXT NOT NULL,
-        created_at_ms INTEGER NOT NULL,
-        disabled_at_ms INTEGER,
-        pruned_to INTEGER NOT NULL DEFAULT 0  -- the highest seq pruned: the head outlives the entries
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, password_hash TEXT NOT NULL,
+        created_at_ms INTEGER NOT NULL, disabled_at_ms INTEGER, pruned_to INTEGER NOT NULL DEFAULT 0
+        -- the highest seq pruned: the head outlives the entries
     ) STRICT""",
     "CREATE INDEX users_disabled ON users (disabled_at_ms) WHERE disabled_at_ms IS NOT NULL",
     """CREATE TABLE devices (
@@ -69,7 +71,7 @@ _TABLES: Final = (
         body TEXT NOT NULL,
         at_ms INTEGER NOT NULL,
         PRIMARY KEY (user_id, seq)
-    )""",
+    ) STRICT""",
     "CREATE UNIQUE INDEX inbox_once ON inbox (user_id, sender_id, message_id)",
 )
 
@@ -81,13 +83,17 @@ HEAD: Final = """max(users.pruned_to,
 """SQL for the head of an inbox; appending need not write it anywhere."""
 
 
-def open_writer(
-    path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS
-) -> sqlite3.Connection:
+def open_writer(path: Path, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> sqlite3.Connection:
     """Open, make or migrate a database, check it, and return the one connection that writes.
 
-    Raises a StoreFailed subclass that says what is wrong with the file. Blocks: call it in a thread.
+    Raises a StoreFailed subclass that says what is wrong with the file. Blocks: call it in a
+    thread.
     """
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        needed = ".".join(map(str, MINIMUM_SQLITE))
+        raise DatabaseUnusable(
+            f"this Python has SQLite {sqlite3.sqlite_version}; hwangso needs {needed} or newer"
+        )
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE))
     except OSError as error:
@@ -137,11 +143,13 @@ def _identify(connection: sqlite3.Connection, path: Path, newest: int) -> None:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != APPLICATION_ID and (tables or version or application):
         raise NotADatabase(
-            f"database {path}: it belongs to another program; move it away or name another data folder"
+            f"database {path}: it belongs to another program;"
+            " move it away or name another data folder"
         )
     if version > newest:
         raise NewerSchema(
-            f"database {path}: written by a newer hwangso (schema {version}, this one knows {newest});"
+            f"database {path}: written by a newer hwangso"
+            f" (schema {version}, this one knows {newest});"
             " upgrade, or restore the backup made before the upgrade"
         )
 

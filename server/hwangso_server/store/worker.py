@@ -1,22 +1,23 @@
 """A thread that works off batches of jobs for one Trio program.
 
-All bookkeeping happens on the Trio thread; nothing is locked. Jobs gather in a list while the thread is
-busy; when it comes back, everything that gathered (up to a limit) goes to it as the next batch. That is
-group commit: the slower the disk, the larger the batch. Two hand-overs a batch, a `SimpleQueue.put`
-towards the thread and a `run_sync_soon` back, whatever the number of jobs.
+All bookkeeping happens on the Trio thread; nothing is locked. Jobs gather in a list while the
+thread is busy; when it comes back, everything that gathered (up to a limit) goes to it as the next
+batch. That is group commit: the slower the disk, the larger the batch. Two hand-overs a batch, a
+`SimpleQueue.put` towards the thread and a `run_sync_soon` back, whatever the number of jobs.
 """
 
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from contextlib import suppress
+from typing import Final, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import trio
 from outcome import Error, Outcome
 
 from hwangso_server.store.interface import StoreFailed
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class Job(Protocol):
@@ -29,20 +30,21 @@ class Job(Protocol):
         """The batch failed, or was never begun: give out the error."""
 
 
+Args = TypeVarTuple("Args")
 JobT = TypeVar("JobT", bound=Job)
 
 
-class Call(Generic[T]):
+class Call(Generic[T_co]):
     """A job with one task that waits for the answer.
 
     The thread sets `answer`. A task that is cancelled stops waiting; the job runs all the same.
     """
 
     def __init__(self) -> None:
-        self.answer: Outcome[T] | None = None
+        self.answer: Outcome[T_co] | None = None
         self._task: trio.lowlevel.Task | None = None
 
-    async def wait(self) -> T:
+    async def wait(self) -> T_co:
         """The answer, once the batch is done; raises what the job or the batch failed with."""
 
         def give_up(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
@@ -50,7 +52,7 @@ class Call(Generic[T]):
             return trio.lowlevel.Abort.SUCCEEDED
 
         self._task = trio.lowlevel.current_task()
-        answer: T = await trio.lowlevel.wait_task_rescheduled(give_up)
+        answer: T_co = await trio.lowlevel.wait_task_rescheduled(give_up)
         return answer
 
     def settle(self) -> None:
@@ -66,8 +68,9 @@ class Call(Generic[T]):
 class Worker(Generic[JobT]):
     """Owns one thread. `handle` runs there, everything else on the Trio thread.
 
-    `handle` gets at most `batch_limit` jobs in the order of their submission. If it raises, the thread
-    ends, `on_failed` is told, and the owner must call `fail`. `close` runs in the thread, last.
+    `handle` gets at most `batch_limit` jobs in the order of their submission. If it raises, the
+    thread ends, `on_failed` is told, and the owner must call `fail`. `close` runs in the thread,
+    last.
     """
 
     def __init__(
@@ -77,14 +80,12 @@ class Worker(Generic[JobT]):
         *,
         batch_limit: int,
         on_failed: Callable[[StoreFailed], None],
-        on_hand_over: Callable[[], None] = lambda: None,
         on_settled: Callable[[], None] = lambda: None,
         close: Callable[[], None],
     ) -> None:
         self._handle: Final = handle
         self._batch_limit: Final = batch_limit
         self._on_failed: Final = on_failed
-        self._on_hand_over: Final = on_hand_over
         self._on_settled: Final = on_settled
         self._close: Final = close
         self._batches: Final = queue.SimpleQueue[list[JobT] | None]()
@@ -97,11 +98,6 @@ class Worker(Generic[JobT]):
         # A daemon, so that a thread stuck on a dead disk cannot keep the process from ending.
         self._thread: Final = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
-
-    @property
-    def busy(self) -> bool:
-        """A batch is in the thread or on its way back."""
-        return bool(self._in_thread)
 
     @property
     def waiting(self) -> int:
@@ -128,9 +124,13 @@ class Worker(Generic[JobT]):
         """Wait until no job is left."""
         await self._idle.wait()
 
-    async def stop(self) -> None:
-        """Let the thread finish its batch, close and end. Submit nothing any more."""
+    def let_go(self) -> None:
+        """The thread is to finish its batch, close and end. Submit nothing any more."""
         self._batches.put(None)
+
+    async def stop(self) -> None:
+        """Let go of the thread and wait for its end."""
+        self.let_go()
         await self._ended.wait()
         self._thread.join()
 
@@ -145,7 +145,6 @@ class Worker(Generic[JobT]):
         if batch:
             if self._idle.is_set():
                 self._idle = trio.Event()
-            self._on_hand_over()
             self._batches.put(batch)
         else:
             self._idle.set()
@@ -167,7 +166,7 @@ class Worker(Generic[JobT]):
                 except StoreFailed as error:
                     self._tell(self._on_failed, error)
                     break
-                except Exception as error:  # noqa: BLE001 - a bug must stop the server, not hang it
+                except Exception as error:  # a bug must stop the server, not hang it
                     failed = StoreFailed(f"error in the store: {error!r}; please report it")
                     failed.__cause__ = error
                     self._tell(self._on_failed, failed)
@@ -177,8 +176,6 @@ class Worker(Generic[JobT]):
             self._close()
             self._tell(self._ended.set)
 
-    def _tell(self, function: Callable[..., object], *args: object) -> None:
-        try:
+    def _tell(self, function: Callable[[Unpack[Args]], object], *args: *Args) -> None:
+        with suppress(trio.RunFinishedError):  # the program gave up on this thread and is gone
             self._token.run_sync_soon(function, *args)
-        except trio.RunFinishedError:
-            pass  # the program gave up waiting for this thread and is gone

@@ -1,0 +1,326 @@
+"""The admin socket: how commands talk to a running server. Unix, mode 0600, in the data folder.
+
+Both sides send JSON objects, one a line: a request, then its answer, as often as wanted.
+
+    {"request":"disable_user","name":"alice"}
+    {"answer":"done"}
+
+Requests and answers are the Structs below; `administration` is the client. Whoever can connect may
+do everything: the rights of the file are the protection.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+import structlog
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from hwangso_server.accounts import (
+    USERS_LISTED_MAX,
+    AdministrationError,
+    DeviceListing,
+    UserListing,
+)
+from hwangso_server.folder import DataFolderError, explained
+from hwangso_server.passwords import TooManyWaiting
+from hwangso_server.store.interface import StoreError
+
+LINE_MAX_BYTES: Final = 262_144
+"""A request or an answer. The longest is a full list of devices: 256 of at most 600 bytes."""
+
+CONNECTIONS_MAX: Final = 8
+"""Admin connections at once; a further one is told so and closed."""
+
+BACKLOG: Final = 16
+"""Admin connections that wait to be accepted."""
+
+IDLE_TIMEOUT_S: Final = 60.0
+"""A connection without a request for so long is closed; also for one that does not read answers."""
+
+REQUEST_DEADLINE_S: Final = 30.0
+"""For the work of one request: a password behind a queue of others takes 20 s."""
+
+READ_BYTES: Final = 16_384
+
+log: FilteringBoundLogger = structlog.get_logger()
+
+
+class _Request(msgspec.Struct, frozen=True, tag_field="request", forbid_unknown_fields=True):
+    """Common to all requests. An unknown field is refused: ignoring it could do the wrong thing."""
+
+
+class _Answer(msgspec.Struct, frozen=True, tag_field="answer"):
+    """Common to all answers."""
+
+
+class AddUser(_Request, frozen=True, tag="add_user"):
+    """Answered with Done."""
+
+    name: str
+    password: str
+
+
+class ListUsers(_Request, frozen=True, tag="list_users"):
+    """Answered with UserListing: at most `limit` users after the name `after`."""
+
+    after: str = ""
+    limit: int = USERS_LISTED_MAX
+
+
+class DisableUser(_Request, frozen=True, tag="disable_user"):
+    """Answered with Done; sessions of the user have been ended."""
+
+    name: str
+
+
+class EnableUser(_Request, frozen=True, tag="enable_user"):
+    """Answered with Done."""
+
+    name: str
+
+
+class ListDevices(_Request, frozen=True, tag="list_devices"):
+    """Answered with DeviceListing."""
+
+    user: str
+
+
+class RevokeDevice(_Request, frozen=True, tag="revoke_device"):
+    """Answered with Done; the device's session has been ended."""
+
+    user: str
+    device: int
+
+
+class RotateTicketKey(_Request, frozen=True, tag="rotate_ticket_key"):
+    """Answered with TicketKeyRotated."""
+
+
+class Stats(_Request, frozen=True, tag="stats"):
+    """Answered with ServerStats."""
+
+
+class Stop(_Request, frozen=True, tag="stop"):
+    """Answered with Done; the server then begins to shut down."""
+
+
+class Done(_Answer, frozen=True, tag="done"):
+    """It is done, and durable."""
+
+
+class TicketKeyRotated(_Answer, frozen=True, tag="ticket_key_rotated"):
+    """`keys_held`: the new key and those whose tickets may still be about."""
+
+    keys_held: int
+
+
+class ServerStats(_Answer, frozen=True, tag="stats"):
+    """Figures by name."""
+
+    figures: dict[str, int | float]
+
+
+class AdminError(_Answer, frozen=True, tag="error"):
+    """The request was not carried out; `text` is one line."""
+
+    text: str
+
+
+Request: TypeAlias = (
+    AddUser
+    | ListUsers
+    | DisableUser
+    | EnableUser
+    | ListDevices
+    | RevokeDevice
+    | RotateTicketKey
+    | Stats
+    | Stop
+)
+Answer: TypeAlias = Done | UserListing | DeviceListing | TicketKeyRotated | ServerStats | AdminError
+
+
+class Administration(Protocol):
+    """What can be done whether a server runs or not.
+
+    Methods raise AdministrationError, StoreError, DataFolderError or TooManyWaiting; each text is
+    one line for the operator.
+    """
+
+    async def add_user(self, name: str, password: str) -> None: ...
+
+    async def list_users(self, after: str, limit: int) -> UserListing: ...
+
+    async def disable_user(self, name: str) -> None: ...
+
+    async def enable_user(self, name: str) -> None: ...
+
+    async def list_devices(self, user: str) -> DeviceListing: ...
+
+    async def revoke_device(self, user: str, device: int) -> None: ...
+
+    async def rotate_ticket_key(self) -> TicketKeyRotated: ...
+
+
+class AdminHandler(Administration, Protocol):
+    """What a running server can do besides."""
+
+    async def stats(self) -> ServerStats: ...
+
+    async def stop(self) -> None:
+        """Begin to shut down, and return at once: the answer goes out before the socket closes."""
+
+
+class LineTooLong(Exception):
+    """The peer sent more than LINE_MAX_BYTES without an end of line."""
+
+
+class JsonLines:
+    """Lines on a stream, bounded in length."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._incoming = bytearray()
+
+    async def receive(self) -> bytes | None:
+        """The next line without its end, None at the end of the stream. Raises LineTooLong."""
+        incoming = self._incoming
+        while (end := incoming.find(b"\n", 0, LINE_MAX_BYTES + 1)) < 0:
+            if len(incoming) > LINE_MAX_BYTES:
+                raise LineTooLong
+            data = await self._stream.receive_some(READ_BYTES)
+            if not data:
+                return None
+            incoming += data
+        line = bytes(incoming[:end])
+        del incoming[: end + 1]
+        return line
+
+    async def send(self, message: Request | Answer) -> None:
+        """Send one line."""
+        await self._stream.send_all(msgspec.json.encode(message) + b"\n")
+
+
+async def serve_admin(
+    path: Path,
+    handler: AdminHandler,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer requests at the socket `path` until cancelled; start it with `nursery.start`.
+
+    Only the owner of the data folder may call this: a socket that lies there is a dead server's and
+    is replaced. Raises DataFolderError when the socket cannot be made.
+    """
+    with _listening(path) as listener:
+        task_status.started()
+        await trio.serve_listeners(_Server(handler).serve, [listener])
+
+
+class _Server:
+    def __init__(self, handler: AdminHandler) -> None:
+        self._handler = handler
+        self._connections = 0
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        """One connection."""
+        self._connections += 1
+        try:
+            lines = JsonLines(stream)
+            if self._connections > CONNECTIONS_MAX:
+                await _send(lines, AdminError("too many admin connections, try again later"))
+            else:
+                await self._converse(lines)
+        except trio.BrokenResourceError:
+            pass  # the command has gone
+        finally:
+            self._connections -= 1
+
+    async def _converse(self, lines: JsonLines) -> None:
+        while True:
+            line: bytes | None = None
+            with trio.move_on_after(IDLE_TIMEOUT_S):
+                try:
+                    line = await lines.receive()
+                except LineTooLong:
+                    await lines.send(AdminError(f"a line has at most {LINE_MAX_BYTES:,} bytes"))
+            if line is None:
+                return
+            if not await _send(lines, await self._answer(line)):
+                return
+
+    async def _answer(self, line: bytes) -> Answer:
+        try:
+            request: Request = msgspec.json.decode(line, type=Request)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            return AdminError(f"not a request: {error}")
+        with trio.move_on_after(REQUEST_DEADLINE_S):
+            try:
+                return await self._carry_out(request)
+            except TooManyWaiting:
+                return AdminError("too many passwords wait to be hashed, try again later")
+            except (AdministrationError, StoreError, DataFolderError) as refused:
+                return AdminError(str(refused))
+            except Exception:
+                # A bug in one request must not end the sessions of everybody.
+                log.exception("admin request failed", request=type(request).__name__)
+                return AdminError("internal error, see the server's log")
+        return AdminError(f"not finished within {REQUEST_DEADLINE_S:.0f} s, look what happened")
+
+    async def _carry_out(self, request: Request) -> Answer:
+        handler = self._handler
+        match request:
+            case AddUser(name, password):
+                await handler.add_user(name, password)
+            case DisableUser(name):
+                await handler.disable_user(name)
+            case EnableUser(name):
+                await handler.enable_user(name)
+            case RevokeDevice(user, device):
+                await handler.revoke_device(user, device)
+            case Stop():
+                await handler.stop()
+            case ListUsers(after, limit):
+                return await handler.list_users(after, limit)
+            case ListDevices(user):
+                return await handler.list_devices(user)
+            case RotateTicketKey():
+                return await handler.rotate_ticket_key()
+            case Stats():
+                return await handler.stats()
+        return Done()
+
+
+async def _send(lines: JsonLines, answer: Answer) -> bool:
+    """Whether the peer took it in time."""
+    with trio.move_on_after(IDLE_TIMEOUT_S):
+        await lines.send(answer)
+        return True
+    return False
+
+
+@contextmanager
+def _listening(path: Path) -> Iterator[trio.SocketListener]:
+    unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)
+        mask = os.umask(0o177)  # from the first moment nobody else can connect
+        try:
+            unix.bind(os.fspath(path))
+        finally:
+            os.umask(mask)
+        unix.listen(BACKLOG)
+    except OSError as error:
+        unix.close()
+        raise explained(error, path) from None
+    try:
+        yield trio.SocketListener(trio.socket.from_stdlib_socket(unix))
+    finally:
+        unix.close()
+        path.unlink(missing_ok=True)

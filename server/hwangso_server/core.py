@@ -1,0 +1,163 @@
+"""Everything of the server that is neither a socket nor start-up: what sessions share.
+
+The same core runs behind real sockets (`run`) and in virtual time: clock, randomness and store are
+given to it. It owns the tasks that sessions need for work that must wait.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVarTuple
+
+import trio
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from hwangso_protocol.hello import Intent
+from hwangso_protocol.messages import ByeReason, Policy
+from hwangso_server.admission import Admission
+from hwangso_server.config import Config
+from hwangso_server.counts import Count, Counts
+from hwangso_server.deadlines import TICK_S, Deadlines
+from hwangso_server.desk import Desk
+from hwangso_server.environment import Environment
+from hwangso_server.limits import (
+    HOUSEKEEPING_INTERVAL_S,
+    IDLE_FACTOR,
+    PRUNE_STEP,
+    READ_BATCH,
+)
+from hwangso_server.passwords import Passwords
+from hwangso_server.presence import KnownUsers, Presence
+from hwangso_server.services.devices import Devices
+from hwangso_server.services.enrolment import Enrolment
+from hwangso_server.services.inboxes import Inboxes
+from hwangso_server.session import Session
+from hwangso_server.store.interface import Store
+from hwangso_server.tickets import TicketKeys, Tickets
+from hwangso_server.transport import Transport
+
+Args = TypeVarTuple("Args")
+
+
+class ServerKeys(TicketKeys, Protocol):
+    """The keys a server runs with; `keys.Keys` holds those of a data folder."""
+
+    @property
+    def static(self) -> X25519PrivateKey:
+        """Its static key, whose public half the clients have pinned."""
+
+
+class Core:
+    """The shared parts, under the names that sessions and services use.
+
+    Run `run` in a nursery before the first connection; it does the housekeeping. `nursery` is
+    where waiting work runs.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        nursery: trio.Nursery,
+        store: Store,
+        keys: ServerKeys,
+        passwords: Passwords,
+        admission: Admission,
+        environment: Environment,
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.static_key = keys.static
+        self.passwords = passwords
+        self.admission = admission
+        self.clock = environment.clock
+        self.rng = environment.rng
+        self.random_bytes = environment.random_bytes
+        self.tickets = Tickets(keys, config.ticket_lifetime_s * 1000)
+        self.policy = Policy(
+            keepalive_ms=config.keepalive_s * 1000,
+            backoff_base_ms=config.backoff_base_ms,
+            backoff_cap_ms=config.backoff_cap_ms,
+        )
+        self.idle_timeout_s = config.keepalive_s * IDLE_FACTOR
+        self.counts = Counts()
+        self.deadlines: Deadlines[Session] = Deadlines()
+        self.presence: Presence[Session] = Presence()
+        self.known_users = KnownUsers()
+        self.sessions: dict[Session, None] = {}
+        """All connections, live or not yet; a dict as an ordered set."""
+        self.touched: list[Session] = []
+        """Sessions to flush at the end of this turn."""
+        self.is_stopping = False
+        self.desk = Desk(self)
+        self.inboxes = Inboxes(self)
+        self.devices = Devices(self)
+        self.enrolment = Enrolment(self)
+        self._nursery = nursery
+
+    def greet(self, transport: Transport, lane: Intent | None) -> Session:
+        """A connection came in: the session that receives what it sends."""
+        self.counts.add(Count.ACCEPTED, lane.tag if lane is not None else "single")
+        session = Session(self, transport, lane)
+        self.sessions[session] = None
+        return session
+
+    def online(self, session: Session) -> None:
+        """A session proved its keys: it takes over from an older one of the same device."""
+        older = self.presence.enter(session)
+        if older is not None:
+            older.end(ByeReason.REPLACED)
+        self.inboxes.online(session)
+
+    def spawn(self, work: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
+        """Run work that must wait."""
+        self._nursery.start_soon(work, *args)
+
+    def flush_touched(self) -> None:
+        """Send what this turn's sessions have to say, each in one go."""
+        touched, self.touched = self.touched, []
+        for session in touched:
+            session.flush()
+
+    async def run(self) -> None:
+        """Keep time: deadlines, cursors, pruning. Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch_deadlines)
+            nursery.start_soon(self._keep_house)
+
+    async def say_goodbye(self) -> None:
+        """Take no new work, let what is on its way to the disk be acknowledged, then say Bye to
+        everybody, READ_BATCH sessions a turn. The caller bounds the wait."""
+        self.is_stopping = True
+        await self.inboxes.settled()
+        for number, session in enumerate(list(self.sessions), start=1):
+            session.end(ByeReason.SHUTTING_DOWN)
+            if number % READ_BATCH == 0:
+                await trio.lowlevel.checkpoint()
+
+    async def load_revocations(self) -> None:
+        """Learn what was revoked while unexpired tickets were about. Before the first hello."""
+        now_ms = self.clock.wall_ms()
+        revocations = await self.store.revoked_since(now_ms - self.tickets.longest_lifetime_ms)
+        for device_id in revocations.device_ids:
+            self.tickets.revoke_device(device_id, now_ms)
+        for user_id in revocations.user_ids:
+            self.tickets.disable_user(user_id, now_ms)
+
+    async def _watch_deadlines(self) -> None:
+        while True:
+            await trio.sleep(TICK_S)
+            while True:
+                now_s = self.clock.now_s()
+                due = self.deadlines.take_due(now_s, READ_BATCH)
+                for session in due:
+                    session.deadline_passed(now_s)
+                self.flush_touched()
+                if len(due) < READ_BATCH:
+                    break
+                await trio.lowlevel.checkpoint()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await trio.sleep(HOUSEKEEPING_INTERVAL_S)
+            await self.store.flush_cursors()
+            await self.store.prune(self.config.inbox_retained, PRUNE_STEP)
+            self.tickets.forget_expired(self.clock.wall_ms())

@@ -1,0 +1,189 @@
+"""Runs the server on real sockets: starts in one order, stops in the other.
+
+Start: data folder (locked), keys, lanes, database, core, admin socket, the ready line.
+
+Stop, on SIGTERM, SIGINT or the admin's word, within `shutdown_deadline_s`:
+
+1. stop accepting; refuse hellos that were accepted already, and new messages;
+2. let what is on its way to the disk be acknowledged;
+3. say Bye to all sessions, some at a time, and wait until their last bytes are sent;
+4. close the sockets, then the database (which commits what it still has), then unlock the folder.
+
+A second signal, or the deadline, skips to 4. A store that fails stops the server at once: what was
+not on disk was not acknowledged, and the error leaves `serve`.
+"""
+
+import os
+import resource
+import select
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import structlog
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from hwangso_protocol.hello import Intent
+from hwangso_server.admission import CapacityAdmission
+from hwangso_server.config import Config
+from hwangso_server.core import Core
+from hwangso_server.environment import Environment, system_environment
+from hwangso_server.folder import DataFolder
+from hwangso_server.keys import Keys
+from hwangso_server.lanes import Lane, accept_forever, open_lane
+from hwangso_server.limits import HANDSHAKES_MAX, RESERVED_DESCRIPTORS
+from hwangso_server.parking import Parking
+from hwangso_server.passwords import Passwords
+from hwangso_server.store.interface import Store, StoreFailed
+from hwangso_server.store.sqlite import open_sqlite
+from hwangso_server.streaming import StreamReader
+from hwangso_server.transport import SocketReader
+
+log: FilteringBoundLogger = structlog.get_logger()
+
+
+async def serve(config: Config, *, announce: Callable[[str], None] = print) -> None:
+    """Serve until told to stop. `announce` gets the ready line, which scripts may parse.
+
+    Raises DataFolderError, ListenError or StoreFailed, each with one clear line.
+    """
+    try:
+        await _serve(config, announce)
+    except* StoreFailed as failed:
+        failure = _first(failed)
+    else:
+        return
+    raise failure
+
+
+async def _serve(config: Config, announce: Callable[[str], None]) -> None:
+    environment = system_environment()
+    with ExitStack() as open_things:
+        folder = open_things.enter_context(DataFolder.open(Path(config.data)))
+        keys = Keys.open(folder, environment.random_bytes, environment.clock.wall_ms())
+        lanes = _open_lanes(config, open_things)
+        core: Core | None = None
+
+        def flush() -> None:
+            if core is not None:
+                core.flush_touched()
+
+        async with (
+            open_sqlite(folder.database, on_batch_end=flush) as store,
+            trio.open_nursery() as nursery,
+        ):
+            core = _make_core(config, nursery, store, keys, environment)
+            await core.load_revocations()
+            nursery.start_soon(store.wait_failed)
+            nursery.start_soon(core.run)
+            with _make_reader(core) as reader:
+                nursery.start_soon(reader.run)
+                await _accept_until_told(
+                    core, reader, lanes, lambda: announce(_ready_line(config, lanes, keys))
+                )
+                log.info("stopping", sessions=len(core.presence))
+            nursery.cancel_scope.cancel()
+        log.info("stopped", **core.counts.snapshot())
+
+
+async def _accept_until_told(
+    core: Core, reader: SocketReader, lanes: list[Lane], ready: Callable[[], None]
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as accepting:
+            for lane in lanes:
+                accepting.start_soon(
+                    accept_forever, lane, reader.take, core.flush_touched, core.counts
+                )
+            ready()
+            await anext(signals)
+            accepting.cancel_scope.cancel()
+        for lane in lanes:
+            lane.listener.close()
+        async with trio.open_nursery() as stopping:
+            stopping.start_soon(_cancel_at_signal, signals, stopping.cancel_scope)
+            with trio.move_on_after(core.config.shutdown_deadline_s):
+                await core.say_goodbye()
+                await reader.wait_empty()
+            stopping.cancel_scope.cancel()
+
+
+async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    await anext(signals)
+    scope.cancel()
+
+
+def _make_core(
+    config: Config,
+    nursery: trio.Nursery,
+    store: Store,
+    keys: Keys,
+    environment: Environment,
+) -> Core:
+    passwords = Passwords(
+        memory_kib=config.argon2_memory_kib,
+        iterations=config.argon2_iterations,
+        lanes=config.argon2_lanes,
+        at_once=config.enrolments_at_once,
+    )
+    admission = CapacityAdmission(
+        handshakes_max=HANDSHAKES_MAX,
+        sessions_max=config.connections_max or _connections_possible(),
+    )
+    return Core(
+        config,
+        nursery=nursery,
+        store=store,
+        keys=keys,
+        passwords=passwords,
+        admission=admission,
+        environment=environment,
+    )
+
+
+def _make_reader(core: Core) -> SocketReader:
+    if hasattr(select, "epoll"):
+        return Parking(core.greet, core.flush_touched)
+    return StreamReader(core.greet, core.flush_touched)
+
+
+def _connections_possible() -> int:
+    """Raise the limit of file descriptors as far as allowed; what it leaves for connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(hard - RESERVED_DESCRIPTORS, 1)
+
+
+def _open_lanes(config: Config, open_things: ExitStack) -> list[Lane]:
+    if config.port is not None:
+        wanted: list[tuple[int, Intent | None]] = [(config.port, None)]
+    else:
+        wanted = [
+            (config.foreground_port, Intent.FOREGROUND),
+            (config.background_port, Intent.BACKGROUND),
+        ]
+    lanes = []
+    for port, intent in wanted:
+        lane = open_lane(config.host, port, intent)
+        open_things.enter_context(closing(lane.listener))
+        lanes.append(lane)
+    return lanes
+
+
+def _ready_line(config: Config, lanes: list[Lane], keys: Keys) -> str:
+    """One line of `name=value`; `data`, which may hold spaces, is the last."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    foreground, background = lanes[0].port, lanes[-1].port
+    return (
+        f"hwangso ready foreground={host}:{foreground} background={host}:{background}"
+        f" key={keys.public.hex()} pid={os.getpid()} data={Path(config.data).absolute()}"
+    )
+
+
+def _first(group: BaseExceptionGroup[StoreFailed]) -> StoreFailed:
+    """The first failure; those after it are its consequences."""
+    for exception in group.exceptions:
+        return _first(exception) if isinstance(exception, BaseExceptionGroup) else exception
+    raise AssertionError("an exception group is never empty")

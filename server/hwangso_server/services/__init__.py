@@ -1,0 +1,1 @@
+"""What live sessions ask for: messages, devices, enrolment."""

@@ -1,0 +1,347 @@
+"""One connection of one device, from accept to close.
+
+A session is plain state, fed by a transport and by the services; it owns no task. Bytes go through
+the protocol's state machine; what that says is handed to the desk (who may come in) or to the
+services (what a live session wants). Everything runs on the Trio thread and nothing here waits:
+work that must wait is a task of the core's, which comes back to the session when it is done.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from hwangso_protocol.errors import ProtocolError
+from hwangso_protocol.events import (
+    Event,
+    HelloReceived,
+    MessageReceived,
+    PeerClosed,
+    PeerFault,
+    Proven,
+    UnknownMessage,
+)
+from hwangso_protocol.hello import Intent, Kind
+from hwangso_protocol.limits import PAGE_MAX_BODY_BYTES, PAGE_MAX_ENTRIES
+from hwangso_protocol.messages import (
+    Background,
+    ByeReason,
+    Deliver,
+    Enrol,
+    Entry,
+    Error,
+    ErrorCode,
+    Foreground,
+    ListDevices,
+    Message,
+    Ping,
+    Pong,
+    Received,
+    RevokeDevice,
+    Send,
+    Sync,
+)
+from hwangso_protocol.server import ServerConnection
+from hwangso_protocol.states import State
+from hwangso_server.counts import Count
+from hwangso_server.limits import (
+    CLOSE_LINGER_S,
+    ENROL_TIMEOUT_S,
+    HELLO_TIMEOUT_S,
+    PROOF_TIMEOUT_S,
+    WRITE_BACKLOG_MAX_BYTES,
+)
+from hwangso_server.store.interface import StoreBusy, StoreClosed, StoreFailed
+from hwangso_server.transport import Transport
+
+if TYPE_CHECKING:
+    from hwangso_server.core import Core
+
+UNKNOWN_ID = 0
+"""User and device ids start at 1; before a session knows who it is, it has this."""
+
+
+class Session:
+    """See the module's docstring.
+
+    `sent_seq` is the last inbox seq this session was sent, `told_head` the head it was told of:
+    while they differ the device is behind and asks for pages by itself, and new entries are not
+    pushed; when they are equal each new entry is pushed at once, in order.
+    """
+
+    __slots__ = (
+        "_admitted",
+        "_bucket",
+        "_core",
+        "_deadline_s",
+        "_entries",
+        "_finished",
+        "_heard_s",
+        "_request_running",
+        "_touched",
+        "_transport",
+        "connection",
+        "device_id",
+        "intent",
+        "kind",
+        "lane",
+        "online",
+        "sends_in_flight",
+        "sent_seq",
+        "told_head",
+        "user_id",
+        "user_name",
+    )
+
+    def __init__(self, core: "Core", transport: Transport, lane: Intent | None) -> None:
+        self._core = core
+        self._transport = transport
+        self.connection = ServerConnection(core.static_key, core.random_bytes)
+        self.lane = lane
+        self.intent = Intent.BACKGROUND
+        self.kind: Kind | None = None
+        self.user_id = UNKNOWN_ID
+        self.user_name = ""
+        self.device_id = UNKNOWN_ID
+        self.online = False
+        self.sent_seq = 0
+        self.told_head = 0
+        self.sends_in_flight = 0
+        self._request_running = False
+        self._entries: list[Entry] | None = None
+        self._admitted = False
+        self._touched = False
+        self._finished = False
+        self._heard_s = core.clock.now_s()
+        self._deadline_s = self._heard_s + HELLO_TIMEOUT_S
+        self._bucket = core.deadlines.set(self, self._deadline_s)
+
+    # From the transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+        self._heard_s = self._core.clock.now_s()
+        for event in self.connection.receive_data(data):
+            self._handle(event)
+        self.touch()
+
+    def connection_lost(self) -> None:
+        """The peer has closed, or the connection broke."""
+        self.connection.receive_eof()
+        self._finish("lost")
+
+    # From the core and the services
+
+    @property
+    def is_live(self) -> bool:
+        """Whether messages can be sent."""
+        return self.connection.state is State.LIVE
+
+    def send(self, message: Message) -> None:
+        """Send if the session is still live, else drop: its device will learn it by sync or by
+        trying again."""
+        if self.connection.state is State.LIVE:
+            self._seal_entries()
+            self.connection.send(message)
+            self.touch()
+
+    def deliver(self, entry: Entry) -> None:
+        """Push an inbox entry, if it is the next one; a device that is behind asks by itself."""
+        if not self.online or entry.seq != self.sent_seq + 1 or self.sent_seq != self.told_head:
+            return
+        self.sent_seq = self.told_head = entry.seq
+        if self._entries is None:
+            self._entries = []
+        self._entries.append(entry)
+        self.touch()
+
+    def fail(self, code: ErrorCode, detail: str = "", message_id: bytes | None = None) -> None:
+        """Answer a request with an error."""
+        self._core.counts.add(Count.ERROR, code.value)
+        self.send(Error(code, detail, message_id))
+
+    def end(self, reason: ByeReason) -> None:
+        """Say why, and close."""
+        if not self._finished:
+            if self.connection.state is State.LIVE:
+                self._seal_entries()
+            self.connection.close(reason)
+            self.flush()
+            self._finish(reason.value)
+
+    def admitted(self) -> None:
+        """Admission let it in; the handshake begins."""
+        self._admitted = True
+        self._deadline_s = self._heard_s + PROOF_TIMEOUT_S
+
+    def identify(self, user_id: int, user_name: str, device_id: int) -> None:
+        """It is known who this is, or claims to be."""
+        self.user_id, self.user_name, self.device_id = user_id, user_name, device_id
+
+    def go_online(self) -> None:
+        """The keys are proved: the session is the device's session from now on."""
+        core = self._core
+        self.online = True
+        core.admission.session_started()
+        core.counts.add(
+            Count.SESSION, f"{self.kind.name.lower()}.{self.intent.tag}" if self.kind else ""
+        )
+        self._deadline_s = self._heard_s + core.idle_timeout_s
+        core.online(self)
+
+    def flush(self) -> None:
+        """Send what waits, and close if nothing can follow."""
+        self._touched = False
+        if self._finished:
+            return
+        if self.connection.state is State.LIVE:
+            self._seal_entries()
+        data = self.connection.data_to_send()
+        if data:
+            self._transport.write(data)
+        self.connection.cool()  # 4.9 kB; 1.2 us each to make again, a few per cent of a message
+        if self.connection.state is State.CLOSED:
+            self._finish("closed")
+        elif self._transport.backlog_bytes > WRITE_BACKLOG_MAX_BYTES:
+            self.connection.close(ByeReason.SLOW_READER)
+            self._transport.write(self.connection.data_to_send())
+            self._finish(ByeReason.SLOW_READER.value)
+
+    def touch(self) -> None:
+        """Have `flush` called at the end of this turn."""
+        if not self._touched and not self._finished:
+            self._touched = True
+            self._core.touched.append(self)
+
+    def deadline_passed(self, now_s: float) -> None:
+        """Called by the core when the time is over for which the session was put on watch.
+
+        Deadlines only ever move away, with every sign of life, so moving one is a mere assignment
+        and the watch finds out here.
+        """
+        self._bucket = 0
+        if self._finished:
+            self._transport.abort()
+            return
+        if self.connection.state is State.LIVE:
+            self._deadline_s = self._heard_s + self._core.idle_timeout_s
+        if now_s < self._deadline_s:
+            self._bucket = self._core.deadlines.set(self, self._deadline_s)
+        elif self.connection.state is State.LIVE:
+            self.end(ByeReason.IDLE)
+        else:
+            late = Count.PROOF_TIMEOUT if self._admitted else Count.HELLO_TIMEOUT
+            self._core.counts.add(late)
+            self._abort(late.value)
+
+    def start_request(self, work: "Callable[[Session], Awaitable[Message]]") -> None:
+        """Run a request that must wait, one at a time; its answer is sent when it is done."""
+        if self._request_running:
+            self.fail(ErrorCode.BUSY, "one request at a time")
+            return
+        self._request_running = True
+        self._core.spawn(self._run_request, work)
+
+    # Inside
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case MessageReceived(message):
+                self._handle_message(message)
+            case HelloReceived(hello):
+                self.intent, self.kind = hello.intent, hello.kind
+                self._core.desk.hello_received(self, hello)
+            case Proven():
+                if self.connection.state is State.LIVE:
+                    self.go_online()
+            case UnknownMessage():
+                self._core.counts.add(Count.UNKNOWN_MESSAGE)
+            case PeerFault(error):
+                self.count_fault(error)
+            case PeerClosed():
+                pass  # the flush at the end of this turn closes the transport
+            case _:
+                raise AssertionError(f"a server never gets {event!r}")
+
+    def count_fault(self, error: ProtocolError) -> None:
+        """The peer broke the protocol."""
+        self._core.counts.add(Count.FAULT, error.fault.value)
+
+    def _handle_message(self, message: Message) -> None:
+        core = self._core
+        match message:
+            case Send():
+                core.inboxes.send(self, message)
+            case Received():
+                core.inboxes.received(self, message)
+            case Ping(n):
+                if self.is_live:
+                    self.send(Pong(n))
+            case Sync():
+                core.inboxes.sync(self, message)
+            case Foreground():
+                self.intent = Intent.FOREGROUND
+            case Background():
+                self.intent = Intent.BACKGROUND
+            case ListDevices():
+                core.devices.list_devices(self)
+            case RevokeDevice():
+                core.devices.revoke(self, message)
+            case Enrol():
+                self._deadline_s = self._heard_s + ENROL_TIMEOUT_S
+                core.enrolment.enrol(self, message)
+            case _:
+                pass  # Ready, Pong and Error need no answer
+
+    async def _run_request(self, work: "Callable[[Session], Awaitable[Message]]") -> None:
+        try:
+            answer = await work(self)
+        except StoreBusy:
+            self.fail(ErrorCode.BUSY, "try again later")
+        except (StoreFailed, StoreClosed):
+            self.fail(ErrorCode.UNAVAILABLE, "the server is stopping")
+        else:
+            self.send(answer)
+        finally:
+            self._request_running = False
+        self._core.flush_touched()
+
+    def _seal_entries(self) -> None:
+        entries = self._entries
+        if entries is None:
+            return
+        self._entries = None
+        batch: list[Entry] = []
+        body_bytes = 0
+        for entry in entries:
+            size = len(entry.body.encode())
+            if len(batch) == PAGE_MAX_ENTRIES or body_bytes + size > PAGE_MAX_BODY_BYTES:
+                self.connection.send(Deliver(tuple(batch)))
+                batch, body_bytes = [], 0
+            batch.append(entry)
+            body_bytes += size
+        self.connection.send(Deliver(tuple(batch)))
+        self._core.counts.add(Count.DELIVERED, by=len(entries))
+
+    def _abort(self, why: str) -> None:
+        self.connection.receive_eof()
+        self._finish(why)
+        self._transport.abort()
+
+    def _finish(self, why: str) -> None:
+        """The end, whichever way it came; exactly once."""
+        if self._finished:
+            return
+        self._finished = True
+        core = self._core
+        core.deadlines.drop(self, self._bucket)
+        self._bucket = 0
+        if self.online:
+            self.online = False
+            core.presence.leave(self)
+            core.admission.session_ended()
+            core.counts.add(Count.ENDED, why)
+        elif self._admitted:
+            core.admission.handshake_failed()
+        core.sessions.pop(self, None)
+        self._transport.close()
+        if self._transport.backlog_bytes:
+            self._bucket = core.deadlines.set(self, core.clock.now_s() + CLOSE_LINGER_S)
