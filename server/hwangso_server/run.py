@@ -26,6 +26,7 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from hwangso_protocol.hello import Intent
+from hwangso_server.admin import serve_admin
 from hwangso_server.admission import CapacityAdmission
 from hwangso_server.config import Config
 from hwangso_server.core import Core
@@ -34,6 +35,7 @@ from hwangso_server.folder import DataFolder
 from hwangso_server.keys import Keys
 from hwangso_server.lanes import Lane, accept_forever, open_lane
 from hwangso_server.limits import HANDSHAKES_MAX, RESERVED_DESCRIPTORS
+from hwangso_server.live_administration import LiveAdministration
 from hwangso_server.parking import Parking
 from hwangso_server.passwords import Passwords
 from hwangso_server.store.interface import Store, StoreFailed
@@ -78,18 +80,30 @@ async def _serve(config: Config, announce: Callable[[str], None]) -> None:
             await core.load_revocations()
             nursery.start_soon(store.wait_failed)
             nursery.start_soon(core.run)
+            stop_asked = trio.Event()
+            handler = LiveAdministration(core, keys, stop_asked)
+            await nursery.start(serve_admin, folder.admin_socket, handler)
             with _make_reader(core) as reader:
-                nursery.start_soon(reader.run)
-                await _accept_until_told(
-                    core, reader, lanes, lambda: announce(_ready_line(config, lanes, keys))
-                )
-                log.info("stopping", sessions=len(core.presence))
+                async with trio.open_nursery() as reading:
+                    reading.start_soon(reader.run)
+                    await _accept_until_told(
+                        core,
+                        reader,
+                        lanes,
+                        stop_asked,
+                        lambda: announce(_ready_line(config, lanes, keys)),
+                    )
+                    reading.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
         log.info("stopped", **core.counts.snapshot())
 
 
 async def _accept_until_told(
-    core: Core, reader: SocketReader, lanes: list[Lane], ready: Callable[[], None]
+    core: Core,
+    reader: SocketReader,
+    lanes: list[Lane],
+    stop_asked: trio.Event,
+    ready: Callable[[], None],
 ) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as accepting:
@@ -97,9 +111,11 @@ async def _accept_until_told(
                 accepting.start_soon(
                     accept_forever, lane, reader.take, core.flush_touched, core.counts
                 )
+            accepting.start_soon(_set_at_signal, signals, stop_asked)
             ready()
-            await anext(signals)
+            await stop_asked.wait()
             accepting.cancel_scope.cancel()
+        log.info("stopping", sessions=len(core.presence))
         for lane in lanes:
             lane.listener.close()
         async with trio.open_nursery() as stopping:
@@ -108,6 +124,11 @@ async def _accept_until_told(
                 await core.say_goodbye()
                 await reader.wait_empty()
             stopping.cancel_scope.cancel()
+
+
+async def _set_at_signal(signals: AsyncIterator[int], event: trio.Event) -> None:
+    await anext(signals)
+    event.set()
 
 
 async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

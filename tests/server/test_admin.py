@@ -335,7 +335,7 @@ async def test_a_bug_ends_one_request_and_is_logged() -> None:
         b'{"request":"disable_user"}',
         b'{"request":"disable_user","name":7}',
         b'{"request":"stop","now":true}',
-        b'{"request":"stop","x":' + b"[" * 100_000,
+        b'{"x":' + b"[" * 100_000,
     ],
 )
 async def test_what_is_no_request_is_answered_and_the_next_one_heard(line: bytes) -> None:

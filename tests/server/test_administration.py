@@ -211,6 +211,15 @@ async def test_odd_answers(tmp_path: Path, reply: bytes, complaint: str) -> None
             await admin_call(path, Stats())
 
 
+async def test_a_server_that_dies_with_the_request_unread(tmp_path: Path) -> None:
+    async def serve(_: trio.SocketStream) -> None:
+        await trio.testing.wait_all_tasks_blocked()  # the request is sent
+
+    async with odd_server(tmp_path / "admin.sock", serve):
+        with pytest.raises(AdministrationError, match="went away before it answered"):
+            await admin_call(tmp_path / "admin.sock", Stats())
+
+
 async def test_an_answer_to_something_else(tmp_path: Path) -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await stream.receive_some()

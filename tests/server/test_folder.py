@@ -77,6 +77,7 @@ def test_a_killed_owner_leaves_the_folder_free(tmp_path: Path) -> None:
         assert f"in use by process {owner.pid};" in refusal(tmp_path)
         owner.send_signal(signal.SIGKILL)
         owner.wait()
+    (tmp_path / "lock").write_text("a longer pid than any\n")
     with DataFolder.open(tmp_path) as folder:
         assert folder.lock.read_text() == f"{os.getpid()}\n"
 

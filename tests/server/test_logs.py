@@ -64,7 +64,7 @@ def test_a_value_cannot_make_lines_or_steer_the_terminal(
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     with logs_to(stream, LogLevel.INFO):
-        log.info("odd", name="a\nb\x1b[2J")
+        log.info("odd", name="a\nb", agent="a\x1b[2Jb")
     assert stream.getvalue().count("\n") == 1
     assert "\x1b" not in stream.getvalue()
 

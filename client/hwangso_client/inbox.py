@@ -1,0 +1,154 @@
+"""The device's copy of its user's inbox: in order, without holes, nothing twice. Pure.
+
+The server numbers the inbox with `seq` 1, 2, 3, ... The device holds everything up to `since`. What
+comes next in order is taken. What is at or below `since` is a duplicate: counted, given to nobody.
+What lies beyond the next is a hole: it is not taken, and a Sync asks for what is missing. Only the
+answer to a Login or Sync may skip numbers, for the server deletes old entries.
+
+Entries wait in `unread` until the app takes them. When that is full the device takes no more, and
+asks again once there is room: nothing is lost, the server keeps it.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+from hwangso_protocol.limits import PAGE_MAX_ENTRIES
+from hwangso_protocol.messages import Entry, Page, Received, Sync, Welcome
+
+
+class Inbox:
+    """`limit` bounds `unread`; with 0 entries are not kept, for an app that takes each at once.
+
+    The methods that take entries return two lists: those that are new, and those that the device
+    held already.
+    """
+
+    __slots__ = (
+        "_acknowledged",
+        "_acknowledged_before",
+        "_head",
+        "_limit",
+        "_syncing",
+        "duplicates",
+        "holes",
+        "resets",
+        "since",
+        "unread",
+    )
+
+    def __init__(self, since: int, unread: Iterable[Entry], limit: int) -> None:
+        self.since = since
+        self.unread = deque(unread)
+        self.duplicates = 0
+        self.holes = 0
+        self.resets = 0
+        self._limit = limit
+        self._head = since
+        self._syncing = False
+        self._acknowledged = 0
+        self._acknowledged_before = 0
+
+    @property
+    def room(self) -> int:
+        """How many entries can be taken now, at most a page."""
+        if not self._limit:
+            return PAGE_MAX_ENTRIES
+        return max(0, min(PAGE_MAX_ENTRIES, self._limit - len(self.unread)))
+
+    @property
+    def syncing(self) -> bool:
+        """A Sync waits for its Page."""
+        return self._syncing
+
+    def begin(self, welcome: Welcome, *, enrolled: bool) -> tuple[list[Entry], list[Entry]]:
+        """A session begins. History is not for a new device: after an enrolment the inbox begins
+        with the first entry that the server gives, or at its head.
+
+        A head below `since` means that the server's inbox was set back (an old backup): the device
+        follows it, or it would take no message until the numbers have caught up.
+        """
+        self._syncing = False
+        self._acknowledged_before = self._acknowledged
+        self._head = welcome.head
+        if enrolled:
+            self.since = welcome.entries[0].seq - 1 if welcome.entries else welcome.head
+        elif welcome.head < self.since:
+            self.since = welcome.head
+            self._acknowledged = self._acknowledged_before = 0
+            self.resets += 1
+        return self._take(welcome.entries)
+
+    def lost(self) -> None:
+        """The session broke: whether its last Received arrived is not known, so say it again."""
+        self._syncing = False
+        self._acknowledged = self._acknowledged_before
+
+    def page(self, page: Page) -> tuple[list[Entry], list[Entry]]:
+        """The answer to the Sync that `sync` gave; any other Page is only duplicates."""
+        if not self._syncing:
+            return self.delivered(page.entries)
+        self._syncing = False
+        self._head = max(self._head, page.head)
+        if not page.entries:
+            self.since = max(self.since, page.head)
+        return self._take(page.entries)
+
+    def delivered(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+        """New entries that the server sent by itself."""
+        new: list[Entry] = []
+        held: list[Entry] = []
+        for entry in entries:
+            self._head = max(self._head, entry.seq)
+            if entry.seq <= self.since:
+                held.append(entry)
+            elif entry.seq == self.since + 1 and self.room:
+                self._keep(entry)
+                new.append(entry)
+            elif self.room:
+                self.holes += 1
+        self.duplicates += len(held)
+        return new, held
+
+    def more(self, head: int) -> None:
+        """The inbox goes on to `head`."""
+        self._head = max(self._head, head)
+
+    @property
+    def wants_sync(self) -> bool:
+        """Entries are missing, no Sync is on its way, and there is room."""
+        return self._head > self.since and not self._syncing and self.room > 0
+
+    def sync(self) -> Sync:
+        """The Sync to send now, where the inbox wants one."""
+        self._syncing = True
+        return Sync(self.since, self.room)
+
+    @property
+    def unacknowledged(self) -> bool:
+        """The server does not know yet how far this device has come."""
+        return self.since > self._acknowledged
+
+    def acknowledge(self) -> Received:
+        """The Received to send now. What it says must be on the device's disk already."""
+        self._acknowledged = self.since
+        return Received(self.since)
+
+    def _take(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
+        new: list[Entry] = []
+        held: list[Entry] = []
+        for entry in entries:
+            if entry.seq <= self.since:
+                held.append(entry)
+            elif self.room:
+                self._keep(entry)
+                new.append(entry)
+            else:
+                break
+        self.duplicates += len(held)
+        return new, held
+
+    def _keep(self, entry: Entry) -> None:
+        self.since = entry.seq
+        self._head = max(self._head, entry.seq)
+        if self._limit:
+            self.unread.append(entry)

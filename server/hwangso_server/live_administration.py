@@ -1,0 +1,78 @@
+"""Administration of the running server: what `accounts` does to the store, and what follows from it
+for sessions and tickets that are about."""
+
+import trio
+
+from hwangso_protocol.messages import ByeReason
+from hwangso_server.accounts import Accounts, DeviceListing, UserListing
+from hwangso_server.admin import ServerStats, TicketKeyRotated
+from hwangso_server.core import Core
+from hwangso_server.keys import Keys
+
+
+class LiveAdministration:
+    """An AdminHandler. `stop_asked` is set when an operator asks the server to stop."""
+
+    def __init__(self, core: Core, keys: Keys, stop_asked: trio.Event) -> None:
+        self._core = core
+        self._keys = keys
+        self._stop_asked = stop_asked
+        self._accounts = Accounts(core.store, core.passwords, core.clock.wall_ms)
+
+    async def add_user(self, name: str, password: str) -> None:
+        """Make an account."""
+        await self._accounts.add_user(name, password)
+
+    async def list_users(self, after: str, limit: int) -> UserListing:
+        """Users whose name comes after `after`."""
+        return await self._accounts.list_users(after, limit)
+
+    async def disable_user(self, name: str) -> None:
+        """Disable, refuse the user's tickets, end the user's sessions."""
+        user = await self._accounts.disable_user(name)
+        self._core.tickets.disable_user(user.id, self._core.clock.wall_ms())
+        for session in self._core.presence.of_user(user.id):
+            session.end(ByeReason.REVOKED)
+
+    async def enable_user(self, name: str) -> None:
+        """Let the user's devices in again."""
+        user = await self._accounts.enable_user(name)
+        self._core.tickets.enable_user(user.id)
+
+    async def list_devices(self, user: str) -> DeviceListing:
+        """The user's devices."""
+        return await self._accounts.list_devices(user)
+
+    async def revoke_device(self, user: str, device: int) -> None:
+        """Revoke, refuse the device's tickets, end its session."""
+        revoked = await self._accounts.revoke_device(user, device)
+        self._core.devices.revoked(revoked.user_id, revoked.id)
+
+    async def rotate_ticket_key(self) -> TicketKeyRotated:
+        """Seal new tickets with a new key."""
+        await trio.lowlevel.checkpoint()
+        core = self._core
+        self._keys.rotate_ticket_key(core.clock.wall_ms(), core.tickets.longest_lifetime_ms)
+        return TicketKeyRotated(len(self._keys.ticket_keys))
+
+    async def stats(self) -> ServerStats:
+        """What is now, and the totals since start: see `counts`."""
+        await trio.lowlevel.checkpoint()
+        core = self._core
+        store = core.store.counters()
+        figures: dict[str, int | float] = {
+            "now.connections": len(core.sessions),
+            "now.sessions": len(core.presence),
+            "now.appends_waiting": store.waiting,
+            "store.appended": store.appended,
+            "store.commits": store.commits,
+            "store.pruned": store.pruned,
+            "store.refused": store.refused,
+            **core.counts.snapshot(),
+        }
+        return ServerStats(figures)
+
+    async def stop(self) -> None:
+        """Begin to stop; returns at once."""
+        await trio.lowlevel.checkpoint()
+        self._stop_asked.set()

@@ -1,0 +1,74 @@
+"""The file behind every `--json FILE`: one shape for all commands.
+
+    {"command": "swarm", "figures": {"logins": 12, ...}, "machine": {...}, "versions": {...},
+     "config": {...}}
+
+`figures` are what was measured, `config` what was asked for. Times carry their unit in the name.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeAlias
+
+import msgspec
+
+from hwangso_tools.errors import CommandError, ExitCode
+from hwangso_tools.machine import Machine, machine, versions
+
+Figure: TypeAlias = "int | float | str | bool | list[Figure] | dict[str, Figure] | None"
+Figures: TypeAlias = Mapping[str, Figure]
+
+
+class Results(msgspec.Struct, frozen=True):
+    """The content of a results file."""
+
+    command: str
+    figures: dict[str, Figure]
+    machine: Machine
+    versions: dict[str, str]
+    config: dict[str, Figure]
+
+
+class ResultsFile:
+    """Where a command's results go; nowhere without a path. Use `results_file`."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._stream = stream
+
+    def write(self, command: str, figures: Figures, config: Figures) -> None:
+        """Write the results, once. Raises CommandError when the disk does not take them."""
+        if self._stream is None:
+            return
+        results = Results(command, dict(figures), machine(), versions(), dict(config))
+        content = msgspec.json.format(msgspec.json.encode(results), indent=2)
+        try:
+            self._stream.write(content + b"\n")
+            self._stream.flush()
+        except OSError as error:
+            raise CommandError(
+                f"{self._stream.name}: {error.strerror}; the results are not saved",
+                ExitCode.STORAGE,
+            ) from None
+
+
+@contextmanager
+def results_file(path: Path | None) -> Iterator[ResultsFile]:
+    """Open the file before the run, so that a run is not wasted on a path that cannot be written.
+
+    What stood there is gone then; a file that nothing was written to does not stay. Raises
+    CommandError.
+    """
+    if path is None:
+        yield ResultsFile(None)
+        return
+    try:
+        stream = path.open("wb")
+    except OSError as error:
+        raise CommandError(f"--json {path}: cannot be written: {error.strerror}") from None
+    with stream:
+        try:
+            yield ResultsFile(stream)
+        finally:
+            if path.is_file() and path.stat().st_size == 0:
+                path.unlink()
