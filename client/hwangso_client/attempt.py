@@ -30,7 +30,7 @@ ANSWER_TIMEOUT_S: Final = 5.0
 """From the hello to its answer. Phones of 2016 waited about as long; a server that cannot log in
 says so with a DEFER at once, so a longer silence means that nobody is there."""
 
-ENROL_TIMEOUT_S: Final = 30.0
+ENROL_TIMEOUT_S: Final = 60.0
 """From the password to its answer: the server hashes passwords a few at a time (Argon2id), and an
 enrolment given up too early is hashed again."""
 

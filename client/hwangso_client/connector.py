@@ -203,7 +203,7 @@ class Connector:
         wait_s: float | None = None,
     ) -> None:
         if detail:
-            self.last_failure = detail
+            self.last_failure = f"{outcome.value}: {detail}"
         self._observer(AttemptEnded(started, outcome, trio.current_time(), detail, wait_s))
 
     def _take(
@@ -216,14 +216,14 @@ class Connector:
                 return Outcome.ABANDONED, "", None
             case Denied(error):
                 link.denied(now, error.code, error.detail)
-                return Outcome.DENIED, f"{error.code} {error.detail}".rstrip(), None
+                return Outcome.DENIED, error.code.value, None
             case Deferred():
                 link.deferred(now, self._sources.wall_ms(), answer)
                 self.save()
-                return Outcome.DEFERRED, f"deferred: {answer.reason.name}", answer.wait_s
+                return Outcome.DEFERRED, answer.reason.name.lower(), answer.wait_s
             case Refused():
                 link.refused(now, answer)
-                return Outcome.REFUSED, f"refused: {answer.reason.name}", None
+                return Outcome.REFUSED, answer.reason.name.lower(), None
             case Failed():
                 link.failed(now, answer.fault)
                 return answer.outcome, answer.detail, None
@@ -261,7 +261,7 @@ class Connector:
             self.link.closed(now)
         else:
             self.link.ended(now, ended.reason)
-            self.last_failure = ended.detail
+            self.last_failure = f"{ended.end.value}: {ended.detail}"
         self._observer(SessionEnded(ready_at, now, ended.end, ended.detail))
 
     def _ready(self) -> None:

@@ -52,7 +52,7 @@ class AttemptStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """The attempt is over. `detail` is for people: the code of a refusal, the text of an error.
+    """The attempt is over. `detail` is the code of a DENIED, REFUSED or DEFERRED, else a text.
 
     ABANDONED means that the device gave it up by itself: the user opened the app while a
     background attempt was under way, or closed it.

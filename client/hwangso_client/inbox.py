@@ -61,19 +61,18 @@ class Inbox:
         return self._syncing
 
     def begin(self, welcome: Welcome, *, enrolled: bool) -> tuple[list[Entry], list[Entry]]:
-        """A session begins. History is not for a new device: after an enrolment the inbox begins
-        with the first entry that the server gives, or at its head.
+        """A session begins. An enrolment says where the inbox begins for this device.
 
-        A head below `since` means that the server's inbox was set back (an old backup): the device
-        follows it, or it would take no message until the numbers have caught up.
+        A Welcome whose `since` is below ours means that the server has lost history (an old
+        backup): the device follows it, or it would take nothing until the numbers have caught up.
         """
         self._syncing = False
         self._acknowledged_before = self._acknowledged
         self._head = welcome.head
         if enrolled:
-            self.since = welcome.entries[0].seq - 1 if welcome.entries else welcome.head
-        elif welcome.head < self.since:
-            self.since = welcome.head
+            self.since = welcome.since
+        elif welcome.since < self.since:
+            self.since = welcome.since
             self._acknowledged = self._acknowledged_before = 0
             self.resets += 1
         return self._take(welcome.entries)

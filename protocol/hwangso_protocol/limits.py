@@ -5,8 +5,8 @@ equal.
 """
 
 HELLO_MAX_BYTES = 1024
-"""A whole hello. The largest real one is under 600 bytes; a server buffers no more than this for a
-peer that has proved nothing."""
+"""A whole hello: usually under 300 bytes, under 900 with all its parts at their limits. A server
+buffers no more than this for a peer that has proved nothing."""
 
 RESUME_TICKET_MAX_BYTES = 256
 """Opaque to clients; ours is 130 bytes."""

@@ -11,15 +11,9 @@ import msgspec
 
 from hwangso_protocol.limits import PASSWORD_MAX_CHARS, USER_NAME_MAX_CHARS
 from hwangso_protocol.messages import Password, UserName
+from hwangso_server.limits import DEVICES_LISTED_MAX, USERS_LISTED_MAX
 from hwangso_server.passwords import Passwords
 from hwangso_server.store.interface import Device, Store, User, UserExists
-
-USERS_LISTED_MAX: Final = 500
-"""In one answer; ask again with the last name for more."""
-
-DEVICES_LISTED_MAX: Final = 256
-"""In one answer, unrevoked ones first, then those revoked last. Revoked devices are never deleted,
-so a user can have any number of them."""
 
 SHOWN_MAX_CHARS: Final = 60
 """How much of a wrong name an error repeats."""

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -22,31 +22,22 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from hwangso_server.accounts import (
-    USERS_LISTED_MAX,
     AdministrationError,
     DeviceListing,
     UserListing,
 )
 from hwangso_server.folder import DataFolderError, explained
+from hwangso_server.limits import (
+    ADMIN_BACKLOG,
+    ADMIN_CONNECTIONS_MAX,
+    ADMIN_IDLE_TIMEOUT_S,
+    ADMIN_LINE_MAX_BYTES,
+    ADMIN_READ_BYTES,
+    ADMIN_REQUEST_DEADLINE_S,
+    USERS_LISTED_MAX,
+)
 from hwangso_server.passwords import TooManyWaiting
 from hwangso_server.store.interface import StoreError
-
-LINE_MAX_BYTES: Final = 262_144
-"""A request or an answer. The longest is a full list of devices: 256 of at most 600 bytes."""
-
-CONNECTIONS_MAX: Final = 8
-"""Admin connections at once; a further one is told so and closed."""
-
-BACKLOG: Final = 16
-"""Admin connections that wait to be accepted."""
-
-IDLE_TIMEOUT_S: Final = 60.0
-"""A connection without a request for so long is closed; also for one that does not read answers."""
-
-REQUEST_DEADLINE_S: Final = 30.0
-"""For the work of one request: a password behind a queue of others takes 20 s."""
-
-READ_BYTES: Final = 16_384
 
 log: FilteringBoundLogger = structlog.get_logger()
 
@@ -178,7 +169,7 @@ class AdminHandler(Administration, Protocol):
 
 
 class LineTooLong(Exception):
-    """The peer sent more than LINE_MAX_BYTES without an end of line."""
+    """The peer sent more than ADMIN_LINE_MAX_BYTES without an end of line."""
 
 
 class JsonLines:
@@ -191,10 +182,10 @@ class JsonLines:
     async def receive(self) -> bytes | None:
         """The next line without its end, None at the end of the stream. Raises LineTooLong."""
         incoming = self._incoming
-        while (end := incoming.find(b"\n", 0, LINE_MAX_BYTES + 1)) < 0:
-            if len(incoming) > LINE_MAX_BYTES:
+        while (end := incoming.find(b"\n", 0, ADMIN_LINE_MAX_BYTES + 1)) < 0:
+            if len(incoming) > ADMIN_LINE_MAX_BYTES:
                 raise LineTooLong
-            data = await self._stream.receive_some(READ_BYTES)
+            data = await self._stream.receive_some(ADMIN_READ_BYTES)
             if not data:
                 return None
             incoming += data
@@ -233,7 +224,7 @@ class _Server:
         self._connections += 1
         try:
             lines = JsonLines(stream)
-            if self._connections > CONNECTIONS_MAX:
+            if self._connections > ADMIN_CONNECTIONS_MAX:
                 await _send(lines, AdminError("too many admin connections, try again later"))
             else:
                 await self._converse(lines)
@@ -245,11 +236,13 @@ class _Server:
     async def _converse(self, lines: JsonLines) -> None:
         while True:
             line: bytes | None = None
-            with trio.move_on_after(IDLE_TIMEOUT_S):
+            with trio.move_on_after(ADMIN_IDLE_TIMEOUT_S):
                 try:
                     line = await lines.receive()
                 except LineTooLong:
-                    await lines.send(AdminError(f"a line has at most {LINE_MAX_BYTES:,} bytes"))
+                    await lines.send(
+                        AdminError(f"a line has at most {ADMIN_LINE_MAX_BYTES:,} bytes")
+                    )
             if line is None:
                 return
             if not await _send(lines, await self._answer(line)):
@@ -260,7 +253,7 @@ class _Server:
             request: Request = msgspec.json.decode(line, type=Request)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             return AdminError(f"not a request: {error}")
-        with trio.move_on_after(REQUEST_DEADLINE_S):
+        with trio.move_on_after(ADMIN_REQUEST_DEADLINE_S):
             try:
                 return await self._carry_out(request)
             except TooManyWaiting:
@@ -271,7 +264,9 @@ class _Server:
                 # A bug in one request must not end the sessions of everybody.
                 log.exception("admin request failed", request=type(request).__name__)
                 return AdminError("internal error, see the server's log")
-        return AdminError(f"not finished within {REQUEST_DEADLINE_S:.0f} s, look what happened")
+        return AdminError(
+            f"not finished within {ADMIN_REQUEST_DEADLINE_S:.0f} s, look what happened"
+        )
 
     async def _carry_out(self, request: Request) -> Answer:
         handler = self._handler
@@ -299,7 +294,7 @@ class _Server:
 
 async def _send(lines: JsonLines, answer: Answer) -> bool:
     """Whether the peer took it in time."""
-    with trio.move_on_after(IDLE_TIMEOUT_S):
+    with trio.move_on_after(ADMIN_IDLE_TIMEOUT_S):
         await lines.send(answer)
         return True
     return False
@@ -315,7 +310,7 @@ def _listening(path: Path) -> Iterator[trio.SocketListener]:
             unix.bind(os.fspath(path))
         finally:
             os.umask(mask)
-        unix.listen(BACKLOG)
+        unix.listen(ADMIN_BACKLOG)
     except OSError as error:
         unix.close()
         raise explained(error, path) from None

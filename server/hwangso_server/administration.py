@@ -10,7 +10,7 @@ server that has it is asked through its admin socket, so that it ends sessions a
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -45,12 +45,10 @@ from hwangso_server.config import Config
 from hwangso_server.environment import Environment, system_environment
 from hwangso_server.folder import DataFolder, DataFolderInUse
 from hwangso_server.keys import Keys
+from hwangso_server.limits import ADMIN_CALL_DEADLINE_S
 from hwangso_server.passwords import Passwords
 from hwangso_server.store import open_sqlite
 from hwangso_server.tickets import Tickets
-
-CALL_DEADLINE_S: Final = 40.0
-"""Somewhat more than the server takes at most for a request (`admin.REQUEST_DEADLINE_S`)."""
 
 A = TypeVar("A", bound=Answer)
 
@@ -180,10 +178,10 @@ async def admin_call(path: Path, request: Request) -> Answer:
     """Send one request to the server behind an admin socket and return its answer.
 
     Raises AdministrationError when the server refuses (with its line), is not there, or does not
-    answer within CALL_DEADLINE_S; in the last case the request may still be carried out.
+    answer within ADMIN_CALL_DEADLINE_S; in the last case the request may still be carried out.
     """
     line: bytes | None = None
-    with trio.move_on_after(CALL_DEADLINE_S) as scope:
+    with trio.move_on_after(ADMIN_CALL_DEADLINE_S) as scope:
         try:
             async with await trio.open_unix_socket(path) as stream:
                 lines = JsonLines(stream)
@@ -200,7 +198,7 @@ async def admin_call(path: Path, request: Request) -> Answer:
         except (trio.BrokenResourceError, LineTooLong):
             line = None
     if scope.cancelled_caught:
-        raise AdministrationError(f"no answer from {path} within {CALL_DEADLINE_S:.0f} s")
+        raise AdministrationError(f"no answer from {path} within {ADMIN_CALL_DEADLINE_S:.0f} s")
     if line is None:
         raise AdministrationError(f"the server at {path} went away before it answered")
     try:

@@ -26,13 +26,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hwangso_protocol.noise import KEY_BYTES, RandomBytes
 from hwangso_protocol.ticket import TICKET_KEY_BYTES, TicketKey, TicketRing
 from hwangso_server.folder import DataFolder, DataFolderError, explained, replace_file
+from hwangso_server.limits import TICKET_KEYS_MAX
 
 PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
-
-TICKET_KEYS_MAX: Final = 16
-"""Ticket keys that are kept. Rotating more often than this within the life of a ticket drops the
-oldest, and the devices that held its tickets log in instead of resuming."""
 
 FILE_MAX_BYTES: Final = 4_096
 """The longest key file, `ticket.keys`, has 88 bytes a line and TICKET_KEYS_MAX lines."""

@@ -58,3 +58,38 @@ HOUSEKEEPING_INTERVAL_S = 1.0
 
 PRUNE_STEP = 1_000
 """Users looked at, and entries deleted at most, in one pruning step."""
+
+ADMIN_LINE_MAX_BYTES = 262_144
+"""A request or an answer. The longest is a full list of devices: 256 of at most 600 bytes."""
+
+ADMIN_CONNECTIONS_MAX = 8
+"""Admin connections at once; a further one is told so and closed."""
+
+ADMIN_BACKLOG = 16
+"""Admin connections that wait to be accepted."""
+
+ADMIN_IDLE_TIMEOUT_S = 60.0
+"""A connection without a request for so long is closed; also for one that does not read answers."""
+
+ADMIN_REQUEST_DEADLINE_S = 30.0
+"""For the work of one request: a password behind a queue of others takes 20 s."""
+
+ADMIN_READ_BYTES = 16_384
+
+ADMIN_CALL_DEADLINE_S = 40.0
+"""Somewhat more than the server takes at most for a request (`ADMIN_REQUEST_DEADLINE_S`)."""
+
+USERS_LISTED_MAX = 500
+"""In one answer; ask again with the last name for more."""
+
+DEVICES_LISTED_MAX = 256
+"""In one answer, unrevoked ones first, then those revoked last. Revoked devices are never deleted,
+so a user can have any number of them."""
+
+PASSWORDS_WAITING_MAX = 256
+"""Callers that may wait for a thread. With the default costs two threads do about 12 a second, so
+the last one waits 20 s; who came later would have given up."""
+
+TICKET_KEYS_MAX = 16
+"""Ticket keys that are kept. Rotating more often than this within the life of a ticket drops the
+oldest, and the devices that held its tickets log in instead of resuming."""

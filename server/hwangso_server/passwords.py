@@ -19,20 +19,18 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from hwangso_protocol.noise import RandomBytes
+from hwangso_server.limits import PASSWORDS_WAITING_MAX
 
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 """Both as in the recommended options of RFC 9106 section 4."""
 
-WAITING_MAX: Final = 256
-"""Callers that may wait for a thread. With the default costs two threads do about 12 a second, so
-the last one waits 20 s; who came later would have given up."""
-
 T = TypeVar("T")
 
 
 class TooManyWaiting(Exception):
-    """Nothing was done: WAITING_MAX others wait already. The caller counts it and says `busy`."""
+    """Nothing was done: PASSWORDS_WAITING_MAX others wait already. The caller counts it and says
+    `busy`."""
 
 
 class RunSync(Protocol):
@@ -62,7 +60,7 @@ class Passwords:
         iterations: int,
         lanes: int,
         at_once: int,
-        waiting_max: int = WAITING_MAX,
+        waiting_max: int = PASSWORDS_WAITING_MAX,
         random_bytes: RandomBytes = os.urandom,
         run_sync: RunSync = run_in_thread,
     ) -> None:

@@ -4,7 +4,7 @@ from typing import TypeAlias, cast
 
 import cbor2
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.protocol import strategies
 from tests.protocol.cddl import RULES, fits_schema, rule_of
@@ -39,6 +39,7 @@ def item_of(message: Message) -> Item:
 
 @TAGS
 @given(data=st.data())
+@settings(max_examples=40)  # of each type
 def test_every_message_we_can_send_fits_the_schema(tag: str, data: st.DataObject) -> None:
     message = data.draw(BY_TAG[tag])
     assert fits_schema(tag, encode(message))
@@ -46,6 +47,7 @@ def test_every_message_we_can_send_fits_the_schema(tag: str, data: st.DataObject
 
 @TAGS
 @given(data=st.data())
+@settings(max_examples=40)  # of each type
 def test_no_message_fits_the_schema_of_another_type(tag: str, data: st.DataObject) -> None:
     other = data.draw(st.sampled_from(sorted(set(ALL) - {tag})))
     assert not fits_schema(other, encode(data.draw(BY_TAG[tag])))
@@ -80,7 +82,9 @@ JUNK = st.one_of(
 
 def damage(item: Item, draw: st.DrawFn) -> Item:
     """The item with one field gone, replaced or added, here or in a map inside."""
-    inside: list[str] = [key for key, value in item.items() if isinstance(value, dict | list) and value]
+    inside: list[str] = [
+        key for key, value in item.items() if isinstance(value, dict | list) and value
+    ]
     go_inside: bool = bool(inside) and draw(st.booleans())
     if go_inside:
         key = draw(st.sampled_from(inside))
@@ -107,6 +111,7 @@ def damaged_items(draw: st.DrawFn, tag: str) -> Item:
 
 @TAGS
 @given(data=st.data())
+@settings(max_examples=40)  # of each type
 def test_schema_and_decoder_agree_on_damaged_messages(tag: str, data: st.DataObject) -> None:
     encoded = cbor2.dumps(data.draw(damaged_items(tag)))
     assert fits_schema(tag, encoded) == is_decoded(encoded)

@@ -5,7 +5,6 @@ import pytest
 
 from hwangso_server import accounts as accounts_module
 from hwangso_server.accounts import (
-    DEVICES_LISTED_MAX,
     Accounts,
     AdministrationError,
     DeviceListing,
@@ -13,6 +12,7 @@ from hwangso_server.accounts import (
     ListedUser,
     UserListing,
 )
+from hwangso_server.limits import DEVICES_LISTED_MAX
 from hwangso_server.passwords import Passwords, run_inline
 from hwangso_server.store import Store, UserExists, open_memory
 

@@ -21,10 +21,6 @@ from hwangso_server.accounts import (
     UserListing,
 )
 from hwangso_server.admin import (
-    CONNECTIONS_MAX,
-    IDLE_TIMEOUT_S,
-    LINE_MAX_BYTES,
-    REQUEST_DEADLINE_S,
     JsonLines,
     ServerStats,
     TicketKeyRotated,
@@ -32,6 +28,12 @@ from hwangso_server.admin import (
     serve_admin,
 )
 from hwangso_server.folder import SOCKET_PATH_MAX_BYTES, DataFolderError
+from hwangso_server.limits import (
+    ADMIN_CONNECTIONS_MAX,
+    ADMIN_IDLE_TIMEOUT_S,
+    ADMIN_LINE_MAX_BYTES,
+    ADMIN_REQUEST_DEADLINE_S,
+)
 from hwangso_server.passwords import TooManyWaiting
 from hwangso_server.store import StoreBusy
 
@@ -194,7 +196,7 @@ async def test_one_connection_too_many_is_told_so(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     async with serving(path, Handler()):
         streams = []
-        for _ in range(CONNECTIONS_MAX):
+        for _ in range(ADMIN_CONNECTIONS_MAX):
             stream = await trio.open_unix_socket(path)
             streams.append(stream)
             await stream.send_all(b'{"request":"stats"}\n')
@@ -363,7 +365,7 @@ async def test_any_bytes_get_an_answer_a_line(data: bytes) -> None:
 
 async def test_the_longest_line() -> None:
     request = b'{"request":"stats"}'
-    answer = await one_answer(Handler(), request.rjust(LINE_MAX_BYTES) + b"\n")
+    answer = await one_answer(Handler(), request.rjust(ADMIN_LINE_MAX_BYTES) + b"\n")
     assert answer["answer"] == "stats"
 
 
@@ -371,7 +373,7 @@ async def test_the_longest_line() -> None:
 async def test_a_longer_line_is_the_last(end: bytes) -> None:
     handler = Handler()
     async with conversing(handler) as stream:
-        await stream.send_all(b'{"request":"stats"}'.rjust(LINE_MAX_BYTES + 1) + end)
+        await stream.send_all(b'{"request":"stats"}'.rjust(ADMIN_LINE_MAX_BYTES + 1) + end)
         assert await receive_lines(stream) == [
             {"answer": "error", "text": "a line has at most 262,144 bytes"}
         ]
@@ -394,7 +396,7 @@ async def test_silence_is_hung_up_on(autojump_clock: trio.testing.MockClock) -> 
     async with conversing(Handler()) as stream:
         await stream.send_all(b'{"request":')
         assert await receive_lines(stream) == []
-    assert trio.current_time() == IDLE_TIMEOUT_S
+    assert trio.current_time() == ADMIN_IDLE_TIMEOUT_S
 
 
 async def test_work_has_a_deadline(autojump_clock: trio.testing.MockClock) -> None:
@@ -402,7 +404,7 @@ async def test_work_has_a_deadline(autojump_clock: trio.testing.MockClock) -> No
     handler.work = trio.sleep_forever
     answer = await one_answer(handler, b'{"request":"stats"}\n')
     assert answer == {"answer": "error", "text": "not finished within 30 s, look what happened"}
-    assert trio.current_time() == REQUEST_DEADLINE_S
+    assert trio.current_time() == ADMIN_REQUEST_DEADLINE_S
 
 
 async def test_who_does_not_read_answers_is_hung_up_on(
@@ -420,7 +422,7 @@ async def test_who_does_not_read_answers_is_hung_up_on(
         nursery.start_soon(serve)
         await ours.send_all(b'{"request":"stats"}\n')
         await await_end.wait()
-    assert trio.current_time() == IDLE_TIMEOUT_S
+    assert trio.current_time() == ADMIN_IDLE_TIMEOUT_S
 
 
 # Framing

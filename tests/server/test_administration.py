@@ -11,7 +11,6 @@ import trio.testing
 from hwangso_server.accounts import Accounts, AdministrationError, DeviceListing, UserListing
 from hwangso_server.admin import Administration, ServerStats, Stats, Stop, serve_admin
 from hwangso_server.administration import (
-    CALL_DEADLINE_S,
     LocalAdministration,
     RemoteAdministration,
     admin_call,
@@ -22,6 +21,7 @@ from hwangso_server.config import Config
 from hwangso_server.environment import system_environment
 from hwangso_server.folder import DataFolder, DataFolderError, DataFolderInUse
 from hwangso_server.keys import Keys, read_public_key
+from hwangso_server.limits import ADMIN_CALL_DEADLINE_S
 from hwangso_server.passwords import Passwords, run_inline
 from hwangso_server.store import StoreError, open_memory, open_sqlite
 
@@ -257,7 +257,7 @@ async def test_a_server_that_does_not_answer(
 
     async def serve(stream: trio.SocketStream) -> None:
         await stream.receive_some()
-        mock_clock.jump(CALL_DEADLINE_S)
+        mock_clock.jump(ADMIN_CALL_DEADLINE_S)
         await trio.sleep_forever()
 
     async with odd_server(tmp_path / "admin.sock", serve):

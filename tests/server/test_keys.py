@@ -12,7 +12,8 @@ from hwangso_protocol.errors import ProtocolError
 from hwangso_protocol.ticket import ResumeTicket
 from hwangso_server import keys as keys_module
 from hwangso_server.folder import DataFolder, DataFolderError
-from hwangso_server.keys import TICKET_KEYS_MAX, KeyFileError, Keys, read_public_key
+from hwangso_server.keys import KeyFileError, Keys, read_public_key
+from hwangso_server.limits import TICKET_KEYS_MAX
 
 DAY_MS = 86_400_000
 NOW_MS = 1_700_000_000_000

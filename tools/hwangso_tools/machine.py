@@ -4,7 +4,9 @@ import os
 import platform
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -64,15 +66,37 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
-def separate_cores() -> tuple[int, int] | None:
-    """Two cores for a server and its generator; None where processes cannot be pinned."""
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """A core for the server and another one for the generator."""
+
+    server: int
+    generator: int
+
+
+def separate_cores() -> Cores | None:
+    """Two of the cores that this process may use; None where there are none, or no pinning."""
     if sys.platform != "linux":
         return None
-    cores: Sequence[int] = sorted(os.sched_getaffinity(0))
-    return (cores[0], cores[-1]) if len(cores) >= 2 else None
+    cores = sorted(os.sched_getaffinity(0))
+    return Cores(server=cores[0], generator=cores[-1]) if len(cores) >= 2 else None
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process (0: this one) on one core. Threads it starts later stay there too."""
+    """Keep a process on one core. Threads that it starts later stay there too."""
     if sys.platform == "linux":
         os.sched_setaffinity(pid, {core})
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Keep this thread on one core meanwhile; with None, do nothing."""
+    if core is None or sys.platform != "linux":
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -55,9 +55,8 @@ class Lines:
 
     def __init__(self, address: ServerAddress) -> None:
         port = address.port(Intent.BACKGROUND)
-        self._family, _, _, _, self._peer = socket.getaddrinfo(
-            address.host, port, type=socket.SOCK_STREAM
-        )[0]
+        found = socket.getaddrinfo(address.host, port, type=socket.SOCK_STREAM)[0]
+        self._family, self._peer = found[0], found[4]
         self._epoll = select.epoll()
         self._lines: dict[int, Line] = {}
 

@@ -52,9 +52,7 @@ def resume_connections(welcomes: Sequence[Welcome]) -> list[ClientConnection]:
     ]
 
 
-def connect_all(
-    lines: Lines, connections: Sequence[ClientConnection], server_pid: int
-) -> LoggedIn:
+def connect_all(lines: Lines, connections: Sequence[ClientConnection], server_pid: int) -> LoggedIn:
     """Log all in, and measure until the server holds every session live.
 
     A client is done when it has sent its Ready. The server has then still to read the last of

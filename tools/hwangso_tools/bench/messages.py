@@ -15,7 +15,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from hwangso_protocol.events import MessageReceived
-from hwangso_protocol.messages import Deliver, Error, Message, More, Page, Received, Send, Sent, Sync
+from hwangso_protocol.messages import (
+    Deliver,
+    Error,
+    Message,
+    More,
+    Page,
+    Received,
+    Send,
+    Sent,
+    Sync,
+)
 from hwangso_tools.bench.fixture import user_name
 from hwangso_tools.bench.lines import BenchFailed, Deadline, Line, Lines
 from hwangso_tools.bench.meter import Meter, Usage

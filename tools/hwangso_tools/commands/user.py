@@ -9,8 +9,9 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from hwangso_server.accounts import USERS_LISTED_MAX, ListedUser
+from hwangso_server.accounts import ListedUser
 from hwangso_server.admin import Administration
+from hwangso_server.limits import USERS_LISTED_MAX
 from hwangso_tools.commands.operate import Where, administer, utc
 from hwangso_tools.errors import CommandError
 from hwangso_tools.results import Figure, results_file

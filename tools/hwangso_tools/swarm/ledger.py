@@ -1,10 +1,10 @@
 """Who was it for, and who got it: the books on every message, exact and mergeable. Pure.
 
 A swarm's users and the devices of each are numbered from 0. A message is for every device of its
-recipient, and for the sender's other devices, which find it in the sender's own inbox. Which devices
-hold it is a set of bits: device `n` of the recipient is bit `n`, device `n` of the sender bit `64 +
-n`. Each device lives in one process, so the books of several processes merge by "or", and a device
-that gets a message twice shows where it lives.
+recipient, and for the sender's other devices, which find it in the sender's own inbox. Which
+devices hold it is a set of bits: device `n` of the recipient is bit `n`, device `n` of the sender
+bit `64 + n`. Each device lives in one process, so the books of several processes merge by "or",
+and a device that gets a message twice shows where it lives.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -115,7 +115,9 @@ class Ledger:
     def export(self, chunk: int) -> Iterable[Books]:
         """The books in parts of at most `chunk` messages; the first also holds the totals."""
         acknowledged = list(self._acknowledged.items())
-        arrivals = [(key, bits & _LOW, bits >> _SENDER_SHIFT) for key, bits in self._arrivals.items()]
+        arrivals = [
+            (key, bits & _LOW, bits >> _SENDER_SHIFT) for key, bits in self._arrivals.items()
+        ]
         yield Books(duplicated=self._duplicated, strays=self._strays)
         for at in range(0, len(acknowledged), chunk):
             yield Books(acknowledged=acknowledged[at : at + chunk])
