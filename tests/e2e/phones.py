@@ -49,10 +49,10 @@ def within(seconds: float) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, 
 
 
 class Soon:
-    """A back-off of 20 ms: how long phones really wait is for the tests of the client."""
+    """A back-off of 5 ms: how long phones really wait is for the tests of the client."""
 
     def next_s(self, base_s: float, cap_s: float) -> float:
-        return 0.02
+        return 0.005
 
     def reset(self) -> None:
         pass

@@ -76,7 +76,7 @@ async def test_long_texts_page_by_their_bytes(server: Server) -> None:
 
 @within(20)
 async def test_several_devices_of_a_user(server: Server) -> None:
-    """Each has its own place in the inbox; what one sends, the others find there."""
+    """Each has its own place in the inbox; what one sends is there for all of them."""
     tablet_profile = MemoryProfile()
     async with phone(server, "bob") as bob, phone(server, "alice") as alice:
         async with phone(server, "alice", name="tablet", profile=tablet_profile) as tablet:
@@ -85,6 +85,7 @@ async def test_several_devices_of_a_user(server: Server) -> None:
             assert (await tablet.next_message()).body == "to both"
         await alice.send("bob", "from the phone")
         await bob.send("alice", "to the phone first")
+        assert (await alice.next_message()).body == "from the phone"
         assert (await alice.next_message()).body == "to the phone first"
         async with phone(server, "alice", name="tablet", profile=tablet_profile) as tablet:
             own, other = await tablet.next_message(), await tablet.next_message()

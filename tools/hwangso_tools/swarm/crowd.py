@@ -65,6 +65,7 @@ class Member:
         self.logins: list[tuple[Kind, Intent]] = []
         """How it got in since the list was last emptied."""
         self.ready_at = 0.0
+        """When its last session began; what was written before, it had missed."""
 
     @property
     def enrolled(self) -> bool:
@@ -200,6 +201,7 @@ class Crowd:
             self.figures.counts["foreign"] += 1
             return
         due_ns, _, device_and_text = body.partition(" ")
+        written_at = int(due_ns) / 1e9 - self._epoch_s
         own = member.user == sender_number and device_and_text.startswith(f"{member.number} ")
         new = self.ledger.arrive(
             message_id, member.user, member.number, sender=sender_number, to=to_number
@@ -207,7 +209,9 @@ class Crowd:
         if new and not own:
             self.arrivals += 1
             self.figures.counts["received"] += 1
-            self.figures.record("delivery", at + self._epoch_s - int(due_ns) / 1e9)
+            self.figures.record("delivery", at - written_at)
+            if written_at < member.ready_at:
+                self.figures.counts["caught_up"] += 1
 
     # Inside
 
