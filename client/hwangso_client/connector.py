@@ -27,7 +27,7 @@ from hwangso_client.profile import Profile
 from hwangso_client.session import Session
 from hwangso_protocol.client import ClientConnection
 from hwangso_protocol.events import Deferred, Refused
-from hwangso_protocol.hello import Intent
+from hwangso_protocol.hello import Intent, Kind
 from hwangso_protocol.messages import Login
 
 
@@ -188,7 +188,7 @@ class Connector:
             self._welcomed(answer)
             self._attempt_ended(started, Outcome.WELCOMED)
             if self._wanted:
-                await self._hold(answer)
+                await self._hold(answer, kind)
 
     @property
     def _wanted(self) -> bool:
@@ -235,7 +235,7 @@ class Connector:
         self.mailbox.begin(now, answer.welcome, enrolled=enrolled)
         self.save()
 
-    async def _hold(self, answer: Welcomed) -> None:
+    async def _hold(self, answer: Welcomed, kind: Kind) -> None:
         """Run a session to its end."""
         ready_at = trio.current_time()
         interval_s = answer.welcome.policy.keepalive_ms / 1000
@@ -244,6 +244,7 @@ class Connector:
             answer.connection,
             self.mailbox,
             Keepalive(ready_at, interval_s, self._state.phase),
+            proved=kind is Kind.ENROL,
             foreground=self._intent is Intent.FOREGROUND,
             save=self.save,
             on_confirmed=self._ready,

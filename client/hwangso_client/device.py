@@ -136,7 +136,8 @@ class Device:
     @property
     def link_state(self) -> LinkState:
         """How the device is connected."""
-        return self._connector.link_state
+        # Stopped counts from the server's word on, not from when the task has put its things away.
+        return self._connector.link_state if self._link.stopped is None else LinkState.STOPPED
 
     @property
     def last_failure(self) -> str:

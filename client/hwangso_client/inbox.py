@@ -66,7 +66,6 @@ class Inbox:
         A Welcome whose `since` is below ours means that the server has lost history (an old
         backup): the device follows it, or it would take nothing until the numbers have caught up.
         """
-        self._syncing = False
         self._acknowledged_before = self._acknowledged
         self._head = welcome.head
         if enrolled:

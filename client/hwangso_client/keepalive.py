@@ -31,15 +31,15 @@ class Check(Enum):
 class Keepalive:
     """The timers of one session.
 
-    `phase` (0 to 1, the device's own for ever) moves the first ping, and so all after it, so that
+    `phase` (0 to 1, the device's own for ever) shortens the interval by up to a quarter, so that
     devices that connected together do not ping together.
     """
 
     __slots__ = ("_asked_at", "_interval_s", "_patient_until", "_ping_at", "_pinged_at")
 
     def __init__(self, now: float, interval_s: float, phase: float) -> None:
-        self._interval_s = max(interval_s, INTERVAL_MIN_S)
-        self._ping_at = now + self._interval_s * (0.5 + phase / 2)
+        self._interval_s = max(interval_s, INTERVAL_MIN_S) * (1 - phase / 4)
+        self._ping_at = now + self._interval_s
         self._pinged_at: float | None = None
         self._asked_at: float | None = None
         self._patient_until = inf

@@ -152,12 +152,13 @@ class Radio:
         self._on_change(lost)
 
     async def _pass(self) -> None:
+        """One way through the network, as far as there is one."""
+        if self.latency_s:
+            await trio.sleep(self.latency_s)
         if not self.service:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
         if self._outage is _Cut.SILENT:
             await trio.sleep_forever()
-        if self.latency_s:
-            await trio.sleep(self.latency_s)
 
 
 class RadioStream(trio.abc.Stream):

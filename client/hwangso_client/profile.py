@@ -54,8 +54,8 @@ class ProfileState(Struct, frozen=True):
     """One consistent state of a device.
 
     `device_key` is private. `enrolled` tells whether the server is known to have its public half.
-    `phase` is 0 to 1, drawn once: where in each keepalive interval this device pings. `unread` are
-    entries up to `since` that the app has not taken.
+    `phase` is 0 to 1, drawn once: it sets this device's pings apart from those of others. `unread`
+    are entries up to `since` that the app has not taken.
     """
 
     server_key: Key

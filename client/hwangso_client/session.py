@@ -71,8 +71,9 @@ class Request:
 class Session:
     """A session from its Welcome on. `run` it; the other methods may be called while it runs.
 
-    `save` makes the mailbox durable. `on_confirmed` is called when the server has answered a
-    `confirm`. `foreground` is what the connect told the server.
+    `proved` tells that the server has had a message already (it has the password of an enrolment):
+    after a login or resume one is due at once. `foreground` is what the connect told the server.
+    `save` makes the mailbox durable; `on_confirmed` is called when a `confirm` was answered.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Session:
         mailbox: Mailbox,
         keepalive: Keepalive,
         *,
+        proved: bool,
         foreground: bool,
         save: Callable[[], None],
         on_confirmed: Callable[[], None],
@@ -97,7 +99,7 @@ class Session:
         self._ended: Ended | None = None
         self._sleeping_until = -inf
         self._urgent = True
-        self._greeted = False
+        self._proved = proved
         self._foreground = self._told_foreground = foreground
         self._pings = 0
         self._confirm_wanted = False
@@ -243,8 +245,6 @@ class Session:
         return True
 
     async def _sleep(self) -> None:
-        if self._urgent:
-            return
         self._sleeping_until = self._deadline
         with trio.CancelScope(deadline=self._sleeping_until):
             await self._doorbell.wait()
@@ -262,9 +262,9 @@ class Session:
         if self._request is not None and not self._request_sent:
             self._request_sent = True
             messages.append(self._request.message)
-        if not self._greeted and not messages:
+        if not self._proved and not messages:
             messages.append(Ready())
-        self._greeted = True
+        self._proved = True
         if self._confirm_wanted or check is Check.PING:
             messages.append(self._ping(now))
         for message in messages:

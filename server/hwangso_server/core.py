@@ -5,6 +5,7 @@ given to it. It owns the tasks that sessions need for work that must wait.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol, TypeVarTuple
 
 import trio
@@ -30,7 +31,7 @@ from hwangso_server.services.devices import Devices
 from hwangso_server.services.enrolment import Enrolment
 from hwangso_server.services.inboxes import Inboxes
 from hwangso_server.session import Session
-from hwangso_server.store.interface import Store
+from hwangso_server.store.interface import Store, StoreBusy
 from hwangso_server.tickets import TicketKeys, Tickets
 from hwangso_server.transport import Transport
 
@@ -102,6 +103,9 @@ class Core:
 
     def online(self, session: Session) -> None:
         """A session proved its keys: it takes over from an older one of the same device."""
+        if self.tickets.is_revoked(session.device_id) or self.tickets.is_disabled(session.user_id):
+            session.end(ByeReason.REVOKED)  # since its hello was answered
+            return
         older = self.presence.enter(session)
         if older is not None:
             older.end(ByeReason.REPLACED)
@@ -158,6 +162,7 @@ class Core:
     async def _keep_house(self) -> None:
         while True:
             await trio.sleep(HOUSEKEEPING_INTERVAL_S)
-            await self.store.flush_cursors()
-            await self.store.prune(self.config.inbox_retained, PRUNE_STEP)
+            with suppress(StoreBusy):  # there is another turn in a second
+                await self.store.flush_cursors()
+                await self.store.prune(self.config.inbox_retained, PRUNE_STEP)
             self.tickets.forget_expired(self.clock.wall_ms())

@@ -28,8 +28,9 @@ class LiveAdministration:
         return await self._accounts.list_users(after, limit)
 
     async def disable_user(self, name: str) -> None:
-        """Disable, refuse the user's tickets, end the user's sessions."""
+        """Disable, refuse the user's tickets and messages to it, end the user's sessions."""
         user = await self._accounts.disable_user(name)
+        self._core.known_users.forget_name(user.name)
         self._core.tickets.disable_user(user.id, self._core.clock.wall_ms())
         for session in self._core.presence.of_user(user.id):
             session.end(ByeReason.REVOKED)

@@ -83,6 +83,10 @@ class KnownUsers:
         """Ids of names never change."""
         self._ids.put(name, user_id)
 
+    def forget_name(self, name: str) -> None:
+        """Have it looked up again: the user may have been disabled."""
+        self._ids.forget(name)
+
     def head_of(self, user_id: int) -> int | None:
         """The last seq of a user's inbox, None if it must be looked up."""
         return self._heads.get(user_id)

@@ -32,6 +32,7 @@ from hwangso_protocol.messages import (
     Foreground,
     ListDevices,
     Message,
+    More,
     Ping,
     Pong,
     Received,
@@ -120,6 +121,8 @@ class Session:
         """Take bytes from the peer."""
         self._heard_s = self._core.clock.now_s()
         for event in self.connection.receive_data(data):
+            if self._finished:
+                return  # revoked just before it proved its keys
             self._handle(event)
         self.touch()
 
@@ -145,13 +148,22 @@ class Session:
 
     def deliver(self, entry: Entry) -> None:
         """Push an inbox entry, if it is the next one; a device that is behind asks by itself."""
-        if not self.online or entry.seq != self.sent_seq + 1 or self.sent_seq != self.told_head:
+        if not self.online or self.sent_seq != self.told_head:
+            return
+        if entry.seq != self.sent_seq + 1:
+            self.tell_head(entry.seq)
             return
         self.sent_seq = self.told_head = entry.seq
         if self._entries is None:
             self._entries = []
         self._entries.append(entry)
         self.touch()
+
+    def tell_head(self, head: int) -> None:
+        """The inbox goes on to `head`: tell the device unless it knows, so that it asks."""
+        if head > self.told_head:
+            self.told_head = head
+            self.send(More(head))
 
     def fail(self, code: ErrorCode, detail: str = "", message_id: bytes | None = None) -> None:
         """Answer a request with an error."""
@@ -164,7 +176,7 @@ class Session:
             if self.connection.state is State.LIVE:
                 self._seal_entries()
             self.connection.close(reason)
-            self.flush()
+            self._transport.write(self.connection.data_to_send())
             self._finish(reason.value)
 
     def admitted(self) -> None:
@@ -184,7 +196,12 @@ class Session:
         core.counts.add(
             Count.SESSION, f"{self.kind.name.lower()}.{self.intent.tag}" if self.kind else ""
         )
+        # From now on, for an enrolment may have waited for long; and on watch anew, for a session
+        # with a short keepalive may be idle before the handshake's time would be over.
+        core.deadlines.drop(self, self._bucket)
+        self._heard_s = core.clock.now_s()
         self._deadline_s = self._heard_s + core.idle_timeout_s
+        self._bucket = core.deadlines.set(self, self._deadline_s)
         core.online(self)
 
     def flush(self) -> None:
@@ -201,9 +218,7 @@ class Session:
         if self.connection.state is State.CLOSED:
             self._finish("closed")
         elif self._transport.backlog_bytes > WRITE_BACKLOG_MAX_BYTES:
-            self.connection.close(ByeReason.SLOW_READER)
-            self._transport.write(self.connection.data_to_send())
-            self._finish(ByeReason.SLOW_READER.value)
+            self.end(ByeReason.SLOW_READER)
 
     def touch(self) -> None:
         """Have `flush` called at the end of this turn."""
@@ -214,8 +229,8 @@ class Session:
     def deadline_passed(self, now_s: float) -> None:
         """Called by the core when the time is over for which the session was put on watch.
 
-        Deadlines only ever move away, with every sign of life, so moving one is a mere assignment
-        and the watch finds out here.
+        A deadline moves away with every sign of life, so moving it is a mere assignment and the
+        watch finds out here.
         """
         self._bucket = 0
         if self._finished:

@@ -129,10 +129,11 @@ class StreamReader:
             sock.close()
 
     def __len__(self) -> int:
-        return self._open + len(self._waiting)
+        return self._open
 
     def take(self, sock: socket.socket, lane: Intent | None) -> None:
         """Serve a connected socket in tasks of its own."""
+        self._open += 1
         if self._nursery is None:
             self._waiting.append((sock, lane))
         else:
@@ -140,7 +141,7 @@ class StreamReader:
 
     async def wait_empty(self) -> None:
         """Wait until no socket is open."""
-        while len(self):
+        while self._open:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
@@ -154,12 +155,11 @@ class StreamReader:
             await trio.sleep_forever()
 
     async def _serve(self, sock: socket.socket, lane: Intent | None) -> None:
-        self._open += 1
         try:
             sock.setblocking(False)
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
             await serve_stream(stream, lane, self._greet, self._after_turn)
         finally:
             self._open -= 1
-            if not len(self):
+            if not self._open:
                 self._emptied.set()

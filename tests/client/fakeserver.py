@@ -9,7 +9,7 @@ the next hellos, one each. All that it sees is in `hellos`, `messages` and `sess
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hwangso_client.config import DeviceConfig
 from hwangso_client.device import Device
-from hwangso_client.events import DeviceEvent
+from hwangso_client.events import DeviceEvent, ignore
 from hwangso_client.nursery import open_plain_nursery
 from hwangso_client.profile import MemoryProfile, Profile
 from hwangso_protocol.answer import DeferReason, RefuseReason
@@ -138,6 +138,13 @@ class SeenHello:
     deferral_ticket: bytes
 
 
+@dataclass(frozen=True)
+class SeenMessage:
+    at: float
+    user: str
+    message: Message
+
+
 @dataclass
 class FakeDevice:
     id: int
@@ -171,14 +178,21 @@ class FakeServer:
         self.key = self.static.public_key().public_bytes_raw()
         self.ticket_lifetime_s = 86_400.0
         self.page_limit = 128
+        self.enrol_takes_s = 0.0
         self.answers: deque[Scripted] = deque()
         self.send_answers: deque[ErrorCode | None] = deque()
         """Errors for the next Sends; None takes one as usual."""
         self.lose_answers = False
         """Store what is sent and cut the connection instead of answering."""
+        self.withhold_answers = False
+        """Store what is sent and do not answer; pings are answered."""
+        self.withhold_lists = False
+        """The same for lists of devices."""
+        self.stream_bytes: int | None = None
+        """How much a stream holds that nobody reads; None for any amount."""
         self.reachable = True
         self.hellos: list[SeenHello] = []
-        self.messages: list[tuple[str, Message]] = []
+        self.messages: list[SeenMessage] = []
         self.sessions: list[FakeSession] = []
         self.users: dict[str, FakeUser] = {}
         self.devices: dict[bytes, FakeDevice] = {}
@@ -193,9 +207,14 @@ class FakeServer:
         await trio.lowlevel.checkpoint()
         if not self.reachable:
             raise OSError("connection refused")
-        theirs, ours = trio.testing.memory_stream_pair()
+        theirs, ours = self._stream_pair()
         self.nursery.start_soon(FakeSession(self, ours, lane).run)
         return theirs
+
+    def _stream_pair(self) -> tuple[trio.abc.Stream, trio.abc.Stream]:
+        if self.stream_bytes is None:
+            return trio.testing.memory_stream_pair()
+        return trio.testing.lockstep_stream_pair()
 
     def phone(
         self,
@@ -211,7 +230,7 @@ class FakeServer:
             config(DeviceConfig(self.key, user, "secret", register=True)),
             self,
             profile=MemoryProfile() if profile is None else profile,
-            observer=[].append if events is None else events.append,
+            observer=ignore if events is None else events.append,
             rng=Random(self._seeds),
             random_bytes=Bytes(self._seeds),
             wall_clock=wall_clock,
@@ -232,6 +251,11 @@ class FakeServer:
         for session in self.sessions:
             session.deliver(entry)
 
+    async def online(self, user: str) -> "FakeSession":
+        """The same, once everybody has done what there is to do now."""
+        await trio.testing.wait_all_tasks_blocked()
+        return self.session_of(user)
+
     def session_of(self, user: str) -> "FakeSession":
         """The live session of that user's only device."""
         (session,) = [s for s in self.sessions if s.online and s.device.user.name == user]
@@ -243,7 +267,7 @@ class FakeServer:
 
     def sent(self, kind: type[Message]) -> list[Message]:
         """All messages of one type that phones have sent."""
-        return [message for _, message in self.messages if isinstance(message, kind)]
+        return [seen.message for seen in self.messages if isinstance(seen.message, kind)]
 
     # For sessions
 
@@ -294,11 +318,9 @@ class FakeSession:
         server.sessions.append(self)
 
     async def run(self) -> None:
-        with self._scope:
-            try:
-                await self._serve()
-            except trio.BrokenResourceError:
-                pass
+        with self._scope, suppress(trio.BrokenResourceError):
+            await self._serve()
+            await self.flush()
         self.online = False
         self.ended.set()
         await trio.aclose_forcefully(self.stream)
@@ -311,12 +333,17 @@ class FakeSession:
             connection = self.connection
             events = connection.receive_data(data) if data else connection.receive_eof()
             for event in events:
+                await self._take_time(event)
                 self._handle(event)
             if isinstance(self._answer, Silence):
                 await trio.sleep_forever()
             await self.flush()
             if isinstance(self._answer, HangUp | HangUpAfterAnswer):
                 return
+
+    async def _take_time(self, event: Event) -> None:
+        if isinstance(event, MessageReceived) and isinstance(event.message, Enrol):
+            await trio.sleep(self.server.enrol_takes_s)
 
     # For tests
 
@@ -369,7 +396,7 @@ class FakeSession:
                     self._go_online()
             case MessageReceived(message):
                 name = self.device.user.name if hasattr(self, "device") else ""
-                self.server.messages.append((name, message))
+                self.server.messages.append(SeenMessage(trio.current_time(), name, message))
                 self._message(message)
             case PeerClosed(reason):
                 self.bye = reason
@@ -478,7 +505,8 @@ class FakeSession:
             case Ping(n):
                 self.connection.send(Pong(n))
             case ListDevices():
-                self.connection.send(self._device_list())
+                if not self.server.withhold_lists:
+                    self.connection.send(self._device_list())
             case RevokeDevice(number):
                 known = self.server.devices.items()
                 self.server.devices = {key: d for key, d in known if d.id != number}
@@ -507,7 +535,7 @@ class FakeSession:
             server.append(to, send.id, sender, send.body)
         if server.lose_answers:
             self.cut()
-        else:
+        elif not server.withhold_answers:
             self.connection.send(Sent(send.id, int(wall_clock() * 1000)))
 
 

@@ -1,16 +1,18 @@
 """Real phones for tests: the client's Device, with what a test wants to know of it.
 
-    diary = Diary()
-    async with phone(server, "alice", observer=diary) as alice:
-        await diary.until(lambda: diary.ended)
+diary = Diary()
+async with phone(server, "alice", observer=diary) as alice:
+    await diary.until(lambda: diary.ended)
 """
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 import trio
+from tests.e2e.servers import Reachable, Server, running_server
 
 from hwangso_client.backoff import Backoff
 from hwangso_client.config import DeviceConfig
@@ -26,7 +28,6 @@ from hwangso_client.events import (
 from hwangso_client.network import Network
 from hwangso_client.profile import MemoryProfile, Profile, ProfileState
 from hwangso_protocol.hello import Intent, Kind
-from tests.e2e.servers import Reachable
 
 PASSWORD: Final = "correct horse"
 
@@ -131,3 +132,16 @@ def saved(profile: MemoryProfile) -> ProfileState:
     """What the profile holds; it must hold something."""
     assert profile.state is not None
     return profile.state
+
+
+@asynccontextmanager
+async def witnessed_server(folder: Path) -> AsyncIterator[Server]:
+    """A running server with somebody online all the time, who must be unharmed in the end: for
+    tests of what strangers do to it."""
+    async with running_server(folder) as server, phone(server, "witness") as witness:
+        await server.until(lambda stats: stats["now.sessions"] == 1)
+        yield server
+        with trio.fail_after(10):
+            await witness.send("witness", "still served")
+            assert (await witness.next_message()).body == "still served"
+            await server.until(lambda stats: stats["now.sessions"] == 1)

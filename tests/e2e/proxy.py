@@ -8,8 +8,8 @@ What it is told happens once, to the first connection that reaches the place, an
 moment it was told. After a cut both sides have the bytes before it and then the end of the stream.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -24,6 +24,9 @@ from hwangso_protocol.records import split_record
 
 LOCALHOST = "127.0.0.1"
 READ_BYTES = 65_536
+
+STEP_BYTES = 7
+"""Smaller than any header, key or tag, so that each of them is cut inside."""
 
 
 class Direction(Enum):
@@ -74,6 +77,7 @@ class Proxy:
         self._fault: _Fault | None = None
         self._open = trio.Event()
         self._open.set()
+        self._held = {direction: trio.Event() for direction in Direction}
 
     def cut(self, direction: Direction, *, after_bytes: int) -> None:
         """End the connection when so many more bytes have passed."""
@@ -92,6 +96,10 @@ class Proxy:
         """From now on nothing passes, and nobody is told: every connection is half open."""
         self._open = trio.Event()
 
+    async def wait_held(self, direction: Direction) -> None:
+        """Wait until something is held back: bytes, or the end of a stream."""
+        await self._held[direction].wait()
+
     def let_pass(self) -> None:
         """New bytes pass again, and those that were held."""
         self._open.set()
@@ -109,10 +117,8 @@ class Proxy:
             async def carry(
                 source: trio.abc.Stream, sink: trio.abc.Stream, direction: Direction
             ) -> None:
-                try:
+                with suppress(trio.BrokenResourceError):
                     await self._carry(source, sink, direction, conversation)
-                except trio.BrokenResourceError:
-                    pass
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(carry, phone, server, Direction.TO_SERVER)
@@ -131,7 +137,9 @@ class Proxy:
                 self._fault = None
                 return
             data = bytes(await source.receive_some(READ_BYTES))
-            await self._open.wait()
+            if not self._open.is_set():
+                self._held[direction].set()
+                await self._open.wait()
             if not data:
                 return
             is_cut = self._is_due(_Action.CUT, direction, len(data))
@@ -163,6 +171,14 @@ class Proxy:
         if fault.action is _Action.CUT:
             return data[:at]
         return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def places_to_cut(boundaries: Iterable[int]) -> Sequence[int]:
+    """Where to cut: in steps through all of it, and at, before and behind each boundary."""
+    ends = {0, *boundaries}
+    around = {end + offset for end in ends for offset in (-1, 0, 1)}
+    steps = range(0, max(ends), STEP_BYTES)
+    return sorted(place for place in around.union(steps) if 0 <= place <= max(ends))
 
 
 @asynccontextmanager

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from tests.e2e.phones import Diary, phone, within
+from tests.e2e.servers import Server, inbox_on_disk, running_server
+
 from hwangso_client.profile import FileProfile, MemoryProfile
 from hwangso_protocol.hello import Intent, Kind
 from hwangso_protocol.limits import PAGE_MAX_ENTRIES
-from tests.e2e.phones import Diary, phone, within
-from tests.e2e.servers import Server, inbox_on_disk
 
 
 @within(20)
@@ -129,3 +130,16 @@ async def test_an_acknowledged_message_is_on_disk(server: Server) -> None:
     await server.stop()
     (entry,) = await inbox_on_disk(server.data, "bob")
     assert (entry.message_id, entry.body) == (message_id, "keep this")
+
+
+@within(20)
+async def test_both_lanes_on_one_port(folder: Path) -> None:
+    diary = Diary()
+    async with running_server(folder, port=0) as server:
+        assert server.address.foreground_port == server.address.background_port
+        async with phone(server, "alice", observer=diary) as alice:
+            alice.radio.handover()
+            await diary.until(lambda: len(diary.logins) == 2)
+            await alice.send("alice", "hi")
+            assert (await alice.next_message()).body == "hi"
+    assert [intent for _, intent in diary.logins] == [Intent.FOREGROUND, Intent.BACKGROUND]

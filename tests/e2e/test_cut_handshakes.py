@@ -6,19 +6,16 @@ of this round, and its `seq`, which the server gives out once for each message s
 by one.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from tests.e2e.phones import Diary, phone, saved, within
+from tests.e2e.proxy import Direction, Proxy, places_to_cut, proxy_to
+from tests.e2e.servers import Server
 
 from hwangso_client.profile import MemoryProfile
 from hwangso_protocol.hello import Kind
-from tests.e2e.phones import Diary, phone, saved, within
-from tests.e2e.proxy import Direction, Proxy, proxy_to
-from tests.e2e.servers import Server
-
-STEP_BYTES = 7
-"""No field and no key of the wire is a multiple of it, so cuts fall at all places inside them."""
 
 DIRECTIONS = pytest.mark.parametrize("direction", list(Direction), ids=lambda one: one.name)
 
@@ -27,14 +24,6 @@ DIRECTIONS = pytest.mark.parametrize("direction", list(Direction), ids=lambda on
 async def proxy(server: Server) -> AsyncIterator[Proxy]:
     async with proxy_to(server.network) as running:
         yield running
-
-
-def places(boundaries: Iterable[int]) -> list[int]:
-    """Where to cut: in steps through all of it, and at, before and behind each boundary."""
-    ends = {0, *boundaries}
-    around = {end + offset for end in ends for offset in (-1, 0, 1)}
-    steps = range(0, max(ends), STEP_BYTES)
-    return sorted(place for place in around.union(steps) if 0 <= place <= max(ends))
 
 
 @DIRECTIONS
@@ -68,7 +57,7 @@ async def test_login_and_resume(
         await come_back()
         assert [ended.attempt.kind for ended in diary.attempts] == [kind]
         # One way the hello, the proof and the message; the other way the answer and what follows.
-        for place in places(proxy.conversations[-1].boundaries(direction)[:2]):
+        for place in places_to_cut(proxy.conversations[-1].boundaries(direction)[:2]):
             proxy.cut(direction, after_bytes=place)
             await come_back()
             assert proxy.fault_happened
@@ -94,7 +83,7 @@ async def test_enrol(server: Server, proxy: Proxy, direction: Direction) -> None
     async with phone(server, "bob") as bob:
         await enrol()
         # One way the hello and the password; the other way the answer and the Welcome.
-        for place in places(proxy.conversations[-1].boundaries(direction)[:2]):
+        for place in places_to_cut(proxy.conversations[-1].boundaries(direction)[:2]):
             proxy.cut(direction, after_bytes=place)
             await enrol()
             assert proxy.fault_happened

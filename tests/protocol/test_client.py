@@ -125,6 +125,14 @@ def test_an_enrolment_sends_its_request_by_itself() -> None:
     assert MessageReceived(ENROL) in pass_on(client, server)
 
 
+def test_records_right_behind_the_accept_are_read() -> None:
+    client, server = server_in(State.UNPROVEN, Kind.LOGIN)
+    answer = server.data_to_send()
+    server.close(ByeReason.SHUTTING_DOWN)
+    events = client.receive_data(answer + server.data_to_send())
+    assert events == [Answered(WELCOME), PeerClosed(ByeReason.SHUTTING_DOWN)]
+
+
 # ACCEPT
 
 

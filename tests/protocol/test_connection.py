@@ -505,6 +505,18 @@ def test_data_to_send_gives_everything_once_and_in_order() -> None:
     assert client.data_to_send() == b""
 
 
+def test_cooling_frees_the_ciphers_of_both_directions() -> None:
+    client, server = live_pair()
+    server.send(Ping())
+    pass_on(server, client)
+    for side in (client, server):
+        assert side._records is not None
+        ciphers = (side._records._send, side._records._receive)
+        assert all(cipher._aead is not None for cipher in ciphers)
+        side.cool()
+        assert all(cipher._aead is None for cipher in ciphers)
+
+
 def test_a_cool_connection_goes_on_as_if_nothing_were() -> None:
     client, server = live_pair(rekey_after=2)
     unanswered = make_client(Kind.LOGIN)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.protocol import strategies
 from tests.protocol.sides import DEVICE_KEY, WELCOME
 
-from hwangso_protocol import limits
+from hwangso_protocol import limits, messages
 from hwangso_protocol.errors import Fault, ProtocolError, UnknownMessageError
 from hwangso_protocol.messages import (
     FROM_CLIENT,
@@ -344,3 +344,8 @@ def test_a_damaged_message_is_a_message_or_a_documented_error(
 def test_enrol_carries_the_device_key_as_it_is() -> None:
     enrol = Enrol(user="alice", password="x", device="phone", key=DEVICE_KEY)
     assert cbor2.loads(encode(enrol))["key"] == DEVICE_KEY
+
+
+def test_no_tag_has_a_decoder_to_be_listed() -> None:
+    assert list(messages._NO_TAGS) == []
+    assert len(messages._NO_TAGS) == 0

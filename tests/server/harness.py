@@ -78,6 +78,8 @@ PASSWORD = "correct horse"
 CONFIG = Config(registration=Registration.OPEN)
 """Keepalive 60 s, so sessions are idle after 150 s; 16 devices a user."""
 
+FIRST_TICKET_KEY = TicketKey(1, bytes([0x71]) * 32)
+
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
@@ -96,9 +98,7 @@ class FixedKeys:
     """`ServerKeys` without a folder. Assign `ticket_ring` to rotate."""
 
     static: X25519PrivateKey = field(default_factory=lambda: static_key(0x5E))
-    ticket_ring: TicketRing = field(
-        default_factory=lambda: TicketRing([TicketKey(1, bytes([0x71]) * 32)])
-    )
+    ticket_ring: TicketRing = field(default_factory=lambda: TicketRing([FIRST_TICKET_KEY]))
 
 
 class FakeTransport:
@@ -113,8 +113,13 @@ class FakeTransport:
         self.receiver: Receiver | None = None
         self.room: int | None = None
         self.closing = False
-        self.is_open = True
         self.aborted = False
+        self.ended = trio.Event()
+        """Set when the server's side is closed, for whatever reason."""
+
+    @property
+    def is_open(self) -> bool:
+        return not self.ended.is_set()
 
     # As the server sees it
 
@@ -136,7 +141,7 @@ class FakeTransport:
         self.receiver = None
         self._backlog.clear()
         self.aborted |= self.is_open
-        self.is_open = False
+        self.ended.set()
 
     # As the network sees it
 
@@ -166,7 +171,7 @@ class FakeTransport:
                 self.room -= size
             self._on_sent(data)
         if self.closing and not self._backlog:
-            self.is_open = False
+            self.ended.set()
 
 
 @dataclass(eq=False)
@@ -320,7 +325,7 @@ class Server:
         """Let everybody finish: until no task can run and no phone has anything to send."""
         while True:
             await trio.testing.wait_all_tasks_blocked()
-            if not any([phone.flush() for phone in self.phones]):
+            if not any(phone.flush() for phone in self.phones):
                 return
 
     async def add_user(self, *names: str) -> None:
@@ -422,11 +427,17 @@ class Server:
         """Send a message and wait for its acknowledgement."""
         phone.text(number, to, body)
         await self.settle()
-        sent = phone.take(Sent)
-        assert sent.id == message_id(number)
-        return sent
+        for message in phone.messages:
+            if isinstance(message, Sent) and message.id == message_id(number):
+                phone.messages.remove(message)
+                return message
+        raise AssertionError(f"message {number} was not acknowledged: {phone.messages}")
 
     # A store in trouble
+
+    def patch(self, method: str, function: Callable[..., object]) -> None:
+        """Put this in the place of a method of the store."""
+        setattr(self.store, method, function)
 
     def trouble(self, method: str, error: StoreError) -> None:
         """From now on a coroutine of the store raises this."""
@@ -435,25 +446,26 @@ class Server:
             await trio.lowlevel.checkpoint()
             raise error
 
-        setattr(self.store, method, fail)
+        self.patch(method, fail)
 
     @contextmanager
-    def held(self, method: str) -> Iterator[None]:
-        """Keep back what a coroutine of the store has found, until the context is left."""
+    def held(self, method: str) -> Iterator[trio.Event]:
+        """Keep back what a coroutine of the store has found, until the context is left or the
+        event is set."""
         original: Callable[..., Awaitable[object]] = getattr(self.store, method)
-        gate = trio.Event()
+        release = trio.Event()
 
         async def hold(*args: object) -> object:
             found = await original(*args)
-            await gate.wait()
+            await release.wait()
             return found
 
-        setattr(self.store, method, hold)
+        self.patch(method, hold)
         try:
-            yield
+            yield release
         finally:
-            setattr(self.store, method, original)
-            gate.set()
+            self.patch(method, original)
+            release.set()
 
 
 class ScriptedAdmission:
@@ -489,6 +501,8 @@ async def running_server(
 ) -> AsyncIterator[Server]:
     """A core whose housekeeping runs. `changes` are those of CONFIG; `password_work` is awaited
     for each hashing, two at a time."""
+    # Otherwise its timeouts would wait for real: give the test the argument `autojump_clock`.
+    assert isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
     config = msgspec.structs.replace(CONFIG, **changes)
     environment = environment or seeded_environment(1, EPOCH_MS)
     keys = FixedKeys()

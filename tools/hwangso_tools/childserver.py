@@ -116,11 +116,13 @@ class ChildServer:
 
 @asynccontextmanager
 async def child_server(
-    arguments: Sequence[str], *, core: int | None = None
+    arguments: Sequence[str], *, core: int | None = None, cwd: Path | None = None
 ) -> AsyncIterator[ChildServer]:
     """Run `hwangso serve` with these arguments on free ports; it has stopped when this is left.
 
-    With `core` it stays on that core. Raises ServerDidNotStart with the child's own exit code.
+    With `core` it stays on that core, with `cwd` it runs there: a data folder may then have a
+    relative, short path, as its admin socket needs. Raises ServerDidNotStart with the child's own
+    exit code.
     """
     with tempfile.TemporaryFile() as log:
         process = await trio.lowlevel.open_process(
@@ -128,6 +130,7 @@ async def child_server(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            cwd=cwd,
             process_group=0,
         )
         try:

@@ -33,8 +33,9 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def first_of(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The first error inside a group: where one line is shown, the first cause is the one."""
+def first_of(group: BaseExceptionGroup[BaseException]) -> Exception:
+    """The first error inside a group: where one line is shown, the first cause is the one. Raises
+    what is no error, such as KeyboardInterrupt."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

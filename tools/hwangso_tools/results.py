@@ -24,10 +24,11 @@ class Results(msgspec.Struct, frozen=True):
     """The content of a results file."""
 
     command: str
-    figures: dict[str, Figure]
+    figures: dict[str, object]
+    """Each value is a Figure."""
     machine: Machine
     versions: dict[str, str]
-    config: dict[str, Figure]
+    config: dict[str, object]
 
 
 class ResultsFile:

@@ -1,6 +1,7 @@
 """Messages: store them, acknowledge them, push them to devices that are online, sync the rest."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from hwangso_protocol.messages import (
     Entry,
     ErrorCode,
     Message,
-    More,
     Page,
     Received,
     Send,
@@ -84,9 +84,10 @@ class Inboxes:
     def online(self, session: Session) -> None:
         """A session has just come online: tell it if its inbox grew since its Welcome."""
         head = self._core.known_users.head_of(session.user_id)
-        if head is not None and head > session.told_head:
-            session.told_head = head
-            session.send(More(head))
+        if head is None:  # forgotten since: many users came by
+            self._core.spawn(self._look_for_more, session)
+        else:
+            session.tell_head(head)
 
     async def settled(self) -> None:
         """Wait until every message that was taken is answered."""
@@ -125,6 +126,14 @@ class Inboxes:
                 self._append(session, message, recipient_id)
             elif trouble is not None:
                 self._failed(session, message.id, trouble)
+        core.flush_touched()
+
+    async def _look_for_more(self, session: Session) -> None:
+        core = self._core
+        # Without an answer the next entry shows the gap: see `Session.deliver`.
+        with suppress(StoreBusy, StoreFailed, StoreClosed):
+            page = await core.store.page(session.user_id, session.told_head, 1, 1)
+            session.tell_head(core.known_users.learn_head(session.user_id, page.head))
         core.flush_touched()
 
     def _append(self, session: Session, message: Send, recipient_id: int) -> None:

@@ -185,9 +185,9 @@ _RUNS: Final[Mapping[Kind, Callable[[Place], Awaitable[Run]]]] = {
 @asynccontextmanager
 async def _server(place: Place) -> AsyncIterator[tuple[ChildServer, Fixture]]:
     fixture = await make_fixture(place.folder, place.devices)
-    arguments = ["--data", str(place.folder), "--log-level", "warning"]
+    arguments = ["--data", place.folder.name, "--log-level", "warning"]
     core = place.cores.server if place.cores else None
-    async with child_server(arguments, core=core) as server:
+    async with child_server(arguments, core=core, cwd=place.folder.parent) as server:
         yield server, fixture
 
 

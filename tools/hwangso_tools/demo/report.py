@@ -1,30 +1,51 @@
 """The demo's table and its one sentence."""
 
+from typing import Final
+
+from rich import box
 from rich.table import Table
 
 from hwangso_tools.demo.script import DemoOutcome, Phase
 from hwangso_tools.results import Figure
+from hwangso_tools.swarm.figures import Figures
 from hwangso_tools.swarm.outcome import milliseconds
+
+_MESSAGES: Final = ("sent", "acked", "got", "late", "twice", "lost")
+"""Messages sent, acknowledged, lost; copies that devices got, those of them that were written while
+the device was away, and those that came twice."""
 
 
 def phase_table(demo: DemoOutcome) -> Table:
-    """A row for each phase; what was lost or came twice is known at the end only."""
-    table = Table(
-        "phase", "s", "logins", "p50 ms", "p99 ms", "sent", "acked", "received", "missed, caught up"
-    )
+    """A row for each phase, and one for all: what came twice or is lost shows at the end only."""
+    table = Table("phase", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fits into 80 columns
+    for heading in ("s", "logins", "p50", "p99", *_MESSAGES):
+        table.add_column(heading, justify="right", no_wrap=True)
     for phase in demo.phases:
-        counts = phase.figures.counts
         table.add_row(
             phase.name,
             f"{phase.seconds:.1f}",
             logins(phase) or "-",
             *login_latency(phase),
-            f"{counts['sent']:,}",
-            f"{counts['acknowledged']:,}",
-            f"{counts['received']:,}",
-            f"{counts['caught_up']:,}",
+            *_messages(phase.figures),
         )
+    audit = demo.audit
+    table.add_section()
+    table.add_row(
+        "all",
+        f"{sum(phase.seconds for phase in demo.phases):.1f}",
+        f"{demo.outcome.figures.logins:,}",
+        "",
+        "",
+        *_messages(demo.outcome.figures)[:-2],
+        f"{audit.duplicated:,}",
+        f"{audit.lost:,}",
+    )
     return table
+
+
+def _messages(figures: Figures) -> tuple[str, ...]:
+    names = ("sent", "acknowledged", "received", "caught_up")
+    return (*(f"{figures.counts[name]:,}" for name in names), "", "")
 
 
 def logins(phase: Phase) -> str:

@@ -2,10 +2,10 @@
 
 enrol    each phone enrols with its user's password, app open, then goes to the background
 chat     they write to each other
-cut      every connection is cut at once, and the phones have no network; they go on writing into
-         their outboxes. The radio cells come back one after another, phones reconnect by themselves,
-         and write to those that are still away
-settle   nobody writes; everything on its way arrives, or never does
+return   every connection is cut at once, and the phones have no network; they go on writing, into
+         their outboxes. The radio cells come back one after another, phones reconnect by
+         themselves, and write to those that are still away. Then nobody writes, and everything on
+         its way arrives, or never does
 """
 
 import time
@@ -25,20 +25,18 @@ from hwangso_tools.swarm.plan import Plan
 from hwangso_tools.swarm.saturation import SaturationWatch
 from hwangso_tools.swarm.status import Status
 
-CHAT_S: Final = 6.0
+CHAT_S: Final = 5.0
+"""How long they chat before the cut, and again once the last cell is back."""
 
 CELLS: Final = 4
 """Radio cells that the phones are in; a user's phones are spread over them."""
 
-FIRST_CELL_BACK_S: Final = 2.0
+FIRST_CELL_BACK_S: Final = 1.0
 """From the cut until the first cell works again."""
 
-CELL_EVERY_S: Final = 1.0
-"""Between two cells; three times the mean back-off, so that some phones are back and write while
-others are away."""
-
-CHAT_AFTER_S: Final = 3.0
-"""How long they go on writing when the last cell is back."""
+CELL_EVERY_S: Final = 0.75
+"""Between two cells; three times the mean of the first back-off, so that most phones of a cell are
+back and write while those of the next are away."""
 
 SETTLE_WITHIN_S: Final = 15.0
 """As long as the longest back-off of a phone whose first tries failed."""
@@ -108,6 +106,7 @@ class Demo:
 
     plan: Plan
     network: Network
+    chat_s: float = CHAT_S
     watch: SaturationWatch = field(default_factory=SaturationWatch)
     _phase: str = "starting"
     _started: float = field(default_factory=time.perf_counter)
@@ -140,11 +139,11 @@ class Demo:
             self._end(ended)
 
             self._begin("chat")
-            await crowd.chat(CHAT_S)
+            await crowd.chat(self.chat_s)
             self._end(ended)
 
-            self._begin("cut and come back")
-            await _cut_and_restore(crowd)
+            self._begin("return")
+            await _cut_and_restore(crowd, self.chat_s)
             settled = await crowd.settle(
                 SETTLE_WITHIN_S,
                 lambda: crowd.arrivals >= crowd.expected and crowd.ready == len(crowd.members),
@@ -185,14 +184,14 @@ def how_they_returned(members: list[Member]) -> Return:
     return Return(len(members), resumed, returned - resumed)
 
 
-async def _cut_and_restore(crowd: Crowd) -> None:
+async def _cut_and_restore(crowd: Crowd, chat_s: float) -> None:
     for member in crowd.members:
         member.logins.clear()
         if member.phone is not None:
             member.phone.radio.cut(silently=False)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_restore_cells, crowd)
-        await crowd.chat(FIRST_CELL_BACK_S + (CELLS - 1) * CELL_EVERY_S + CHAT_AFTER_S)
+        await crowd.chat(FIRST_CELL_BACK_S + (CELLS - 1) * CELL_EVERY_S + chat_s)
 
 
 async def _restore_cells(crowd: Crowd) -> None:

@@ -13,6 +13,7 @@ Each device has a task that opens the phone, and a `Member` that observes it.
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Final
 
 import trio
@@ -27,6 +28,7 @@ from hwangso_client.events import (
     MessageArrived,
     MessageRefused,
     Outcome,
+    SessionEnded,
 )
 from hwangso_client.network import Network
 from hwangso_protocol.hello import Intent, Kind
@@ -64,13 +66,14 @@ class Member:
         self.phone: Device | None = None
         self.logins: list[tuple[Kind, Intent]] = []
         """How it got in since the list was last emptied."""
-        self.ready_at = 0.0
-        """When its last session began; what was written before, it had missed."""
+        self.ready_at: float | None = None
+        """When its session began, infinity while it has none, None before the first. What was
+        written before this, and arrives, it had missed."""
 
     @property
     def enrolled(self) -> bool:
         """Whether the server knows it; only then are messages for it."""
-        return bool(self.phone and self.ready_at)
+        return self.ready_at is not None
 
     def observe(self, event: DeviceEvent) -> None:
         """Take what the device reports."""
@@ -80,6 +83,8 @@ class Member:
             case AttemptEnded(attempt, Outcome.WELCOMED, ended_at):
                 self.logins.append((attempt.kind, attempt.intent))
                 self.ready_at = ended_at
+            case SessionEnded():
+                self.ready_at = inf
             case MessageAcknowledged(id=message_id):
                 crowd.acknowledged(self, message_id)
             case MessageRefused(id=message_id):
@@ -210,7 +215,7 @@ class Crowd:
             self.arrivals += 1
             self.figures.counts["received"] += 1
             self.figures.record("delivery", at - written_at)
-            if written_at < member.ready_at:
+            if member.ready_at is not None and written_at < member.ready_at:
                 self.figures.counts["caught_up"] += 1
 
     # Inside

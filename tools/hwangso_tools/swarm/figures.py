@@ -87,12 +87,7 @@ class Figures:
 
     def by_prefix(self, prefix: str) -> dict[str, int]:
         """The counts `prefix.*`, by what follows the dot, in order."""
-        start = f"{prefix}."
-        return {
-            name.removeprefix(start): count
-            for name, count in sorted(self.counts.items())
-            if name.startswith(start)
-        }
+        return by_prefix(self.counts, prefix)
 
     @property
     def logins(self) -> int:
@@ -125,3 +120,13 @@ class Figures:
             self.counts["reconnects"] += 1
         self.record(name, ended_at - attempt.intended_at)
         self.record("start_lateness", attempt.started_at - attempt.intended_at)
+
+
+def by_prefix(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
+    """Those of `counts` that are named `prefix.*`, by what follows the dot, in order."""
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): count
+        for name, count in sorted(counts.items())
+        if name.startswith(start)
+    }

@@ -1,4 +1,4 @@
-"""What a swarm is doing right now, for people to watch: live on a terminal, plain lines in a pipe."""
+"""What a run is doing right now, for people: live on a terminal, plain lines in a pipe."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+
+from hwangso_tools.swarm.figures import by_prefix
 
 REFRESH_S: Final = 0.25
 PLAIN_EVERY_S: Final = 2.0
@@ -34,12 +36,8 @@ class Status(msgspec.Struct, frozen=True):
     @property
     def logins(self) -> str:
         """Logins by kind and intent, in words."""
-        found = {
-            name.removeprefix("login.").replace(".", " "): count
-            for name, count in sorted(self.counts.items())
-            if name.startswith("login.")
-        }
-        return ", ".join(f"{name} {count:,}" for name, count in found.items()) or "none yet"
+        found = by_prefix(self.counts, "login").items()
+        return ", ".join(f"{name.replace('.', ' ')} {n:,}" for name, n in found) or "none yet"
 
     @property
     def messages(self) -> str:
@@ -50,7 +48,7 @@ class Status(msgspec.Struct, frozen=True):
     @property
     def errors(self) -> int:
         """Failed attempts and refused messages."""
-        return sum(count for name, count in self.counts.items() if name.startswith("error."))
+        return sum(by_prefix(self.counts, "error").values())
 
 
 class Display(Protocol):
