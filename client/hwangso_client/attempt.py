@@ -62,65 +62,78 @@ class Failed:
     fault: Fault | None = None
 
 
+ABANDONED: Final = Failed(Outcome.ABANDONED, "")
+"""The device gave the attempt up by itself."""
+
 Answer = Welcomed | Denied | Deferred | Refused | Failed
 
 
-async def attempt(
-    network: Network,
-    lane: Intent,
-    make_connection: Callable[[], ClientConnection],
-    *,
-    connect_timeout_s: float,
-    answer_timeout_s: float,
-) -> Answer:
-    """Connect, say hello, and wait for what the server makes of it.
+class AttemptTask:
+    """One attempt, which can be given up from outside. `run` it once."""
 
-    The connection, whose making costs a Diffie-Hellman key, is made once there is a stream. After
-    Welcomed the caller closes the stream; otherwise, and when cancelled, it is closed here.
-    """
-    stream = await _connect(network, lane, connect_timeout_s)
-    if isinstance(stream, Failed):
-        return stream
-    try:
-        answer = await _exchange(stream, make_connection(), answer_timeout_s)
-    except BaseException:
-        await trio.aclose_forcefully(stream)
-        raise
-    if not isinstance(answer, Welcomed):
-        await stream.aclose()
-    return answer
+    __slots__ = ("_deadline_means", "_scope")
 
+    def __init__(self) -> None:
+        # One scope for all waits, its deadline moved along: a scope costs 10 us.
+        self._scope = trio.CancelScope()
+        self._deadline_means = ABANDONED
 
-async def _connect(network: Network, lane: Intent, timeout_s: float) -> trio.abc.Stream | Failed:
-    stream: trio.abc.Stream | None = None
-    try:
-        with trio.move_on_after(timeout_s):
-            stream = await network.connect(lane)
-    except OSError as error:
-        return Failed(Outcome.CONNECT_FAILED, error.strerror or str(error))
-    return stream or Failed(Outcome.CONNECT_TIMEOUT, f"no connection within {timeout_s:g} s")
+    def give_up(self, because: Failed = ABANDONED) -> None:
+        """End it with that answer; nothing happens if there is an answer already."""
+        self._deadline_means = because
+        self._scope.cancel()
 
+    async def run(
+        self,
+        network: Network,
+        lane: Intent,
+        make_connection: Callable[[], ClientConnection],
+        *,
+        connect_timeout_s: float,
+        answer_timeout_s: float,
+    ) -> Answer:
+        """Connect, say hello, and wait for what the server makes of it.
 
-async def _exchange(
-    stream: trio.abc.Stream, connection: ClientConnection, timeout_s: float
-) -> Answer:
-    try:
-        with trio.move_on_after(timeout_s) as scope:
-            while True:
-                data = connection.data_to_send()
-                if data:
-                    await stream.send_all(data)
-                data = bytes(await stream.receive_some(RECEIVE_BYTES))
-                events = connection.receive_data(data) if data else connection.receive_eof()
-                for index, event in enumerate(events):
-                    answer = _answer(stream, connection, event, events[index + 1 :])
-                    if answer is not None:
-                        return answer
-                    if isinstance(event, Answered):
-                        scope.deadline = trio.current_time() + ENROL_TIMEOUT_S
-    except trio.BrokenResourceError as error:
-        return Failed(Outcome.LOST, str(error) or "the connection broke")
-    return Failed(Outcome.ANSWER_TIMEOUT, f"no answer within {timeout_s:g} s")
+        The connection, whose making costs a Diffie-Hellman key, is made once there is a stream.
+        After Welcomed the caller closes the stream; otherwise, and when cancelled, it is closed
+        here.
+        """
+        with self._scope:
+            try:
+                self._allow(connect_timeout_s, Outcome.CONNECT_TIMEOUT, "no connection")
+                stream = await network.connect(lane)
+            except OSError as error:
+                return Failed(Outcome.CONNECT_FAILED, error.strerror or str(error))
+            try:
+                self._allow(answer_timeout_s, Outcome.ANSWER_TIMEOUT, "no answer")
+                answer = await self._exchange(stream, make_connection())
+            except trio.BrokenResourceError as error:
+                answer = Failed(Outcome.LOST, str(error) or "the connection broke")
+            except BaseException:
+                await trio.aclose_forcefully(stream)
+                raise
+            if not isinstance(answer, Welcomed):
+                await stream.aclose()
+            return answer
+        return self._deadline_means
+
+    def _allow(self, timeout_s: float, outcome: Outcome, what: str) -> None:
+        self._scope.deadline = trio.current_time() + timeout_s
+        self._deadline_means = Failed(outcome, f"{what} within {timeout_s:g} s")
+
+    async def _exchange(self, stream: trio.abc.Stream, connection: ClientConnection) -> Answer:
+        while True:
+            data = connection.data_to_send()
+            if data:
+                await stream.send_all(data)
+            data = bytes(await stream.receive_some(RECEIVE_BYTES))
+            events = connection.receive_data(data) if data else connection.receive_eof()
+            for index, event in enumerate(events):
+                answer = _answer(stream, connection, event, events[index + 1 :])
+                if answer is not None:
+                    return answer
+                if isinstance(event, Answered):
+                    self._allow(ENROL_TIMEOUT_S, Outcome.ANSWER_TIMEOUT, "no answer")
 
 
 def _answer(

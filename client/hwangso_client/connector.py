@@ -8,7 +8,7 @@ from math import inf
 import trio
 
 from hwangso_client import memory
-from hwangso_client.attempt import Answer, Denied, Failed, Welcomed, attempt
+from hwangso_client.attempt import ABANDONED, AttemptTask, Denied, Failed, Welcomed
 from hwangso_client.backoff import Backoff
 from hwangso_client.config import AGENT, AppState, DeviceConfig, LinkState, Sources
 from hwangso_client.doorbell import Doorbell
@@ -22,7 +22,7 @@ from hwangso_client.events import (
     SessionEnded,
 )
 from hwangso_client.keepalive import Keepalive
-from hwangso_client.network import Radio
+from hwangso_client.network import RADIO_LOST, Radio
 from hwangso_client.profile import Profile
 from hwangso_client.session import Session
 from hwangso_protocol.client import ClientConnection
@@ -62,7 +62,7 @@ class Connector:
         self.link_state = LinkState.OFF
         self.last_failure = "no attempt yet"
         self.session: Session | None = None
-        self._attempt_scope: trio.CancelScope | None = None
+        self._task: AttemptTask | None = None
         self._intent = Intent.BACKGROUND
         self._changed = Doorbell()
         self._leaving = False
@@ -86,8 +86,8 @@ class Connector:
         link = self.link
         if not link.user_waits:
             self._opened_at = intended_at
-        if self._attempt_scope is not None and self._intent is Intent.BACKGROUND:
-            self._attempt_scope.cancel()
+        if self._task is not None and self._intent is Intent.BACKGROUND:
+            self._task.give_up()
         self.app_state = AppState.FOREGROUND
         link.opened(intended_at)
         if self.session is not None:
@@ -108,8 +108,8 @@ class Connector:
         self._nobody_waits()
         if self.session is not None:
             self.session.kill()
-        if self._attempt_scope is not None:
-            self._attempt_scope.cancel()
+        if self._task is not None:
+            self._task.give_up()
         self._changed.ring()
 
     def wake(self) -> None:
@@ -121,8 +121,10 @@ class Connector:
     def radio_changed(self, lost: bool) -> None:
         """Service came or went; `lost`: the phone has seen its connection break."""
         if lost and self.session is not None:
-            self.session.lose("the radio lost its network")
+            self.session.lose(RADIO_LOST)
             self._set_state(LinkState.WAITING)
+        elif lost and self._task is not None:
+            self._task.give_up(Failed(Outcome.LOST, RADIO_LOST))
         self._changed.ring()
 
     def end(self) -> None:
@@ -130,8 +132,8 @@ class Connector:
         self._leaving = True
         if self.session is not None:
             self.session.close()
-        if self._attempt_scope is not None:
-            self._attempt_scope.cancel()
+        if self._task is not None:
+            self._task.give_up()
         self._changed.ring()
 
     # The task
@@ -171,16 +173,15 @@ class Connector:
         credentials = link.credentials(wall_ms, Login(inbox.since, inbox.room, AGENT))
         started = AttemptStarted(hello.intent, kind, hello.number, intended_at, now)
         self._observer(started)
-        answer: Answer | None = None
-        with trio.CancelScope() as self._attempt_scope:
-            answer = await attempt(
-                self._radio,
-                hello.intent,
-                lambda: ClientConnection(credentials, hello, self._sources.random_bytes),
-                connect_timeout_s=config.connect_timeout_s,
-                answer_timeout_s=config.answer_timeout_s,
-            )
-        self._attempt_scope = None
+        self._task = AttemptTask()
+        answer = await self._task.run(
+            self._radio,
+            hello.intent,
+            lambda: ClientConnection(credentials, hello, self._sources.random_bytes),
+            connect_timeout_s=config.connect_timeout_s,
+            answer_timeout_s=config.answer_timeout_s,
+        )
+        self._task = None
         if not isinstance(answer, Welcomed):
             self._attempt_ended(started, *self._take(answer))
             return
@@ -207,13 +208,11 @@ class Connector:
         self._observer(AttemptEnded(started, outcome, trio.current_time(), detail, wait_s))
 
     def _take(
-        self, answer: Deferred | Refused | Denied | Failed | None
+        self, answer: Deferred | Refused | Denied | Failed
     ) -> tuple[Outcome, str, float | None]:
         """Tell the link about an attempt that brought no session; gives what to report."""
         link, now = self.link, trio.current_time()
         match answer:
-            case None:
-                return Outcome.ABANDONED, "", None
             case Denied(error):
                 link.denied(now, error.code, error.detail)
                 return Outcome.DENIED, error.code.value, None
@@ -225,7 +224,8 @@ class Connector:
                 link.refused(now, answer)
                 return Outcome.REFUSED, answer.reason.name.lower(), None
             case Failed():
-                link.failed(now, answer.fault)
+                if answer is not ABANDONED:
+                    link.failed(now, answer.fault)
                 return answer.outcome, answer.detail, None
 
     def _welcomed(self, answer: Welcomed) -> None:

@@ -71,7 +71,6 @@ async def administration(config: Config) -> AsyncIterator[Administration]:
             passwords = Passwords(
                 memory_kib=config.argon2_memory_kib,
                 iterations=config.argon2_iterations,
-                lanes=config.argon2_lanes,
                 at_once=1,
             )
             environment = system_environment()

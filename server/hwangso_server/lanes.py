@@ -50,6 +50,8 @@ def open_lane(host: str, port: int, intent: Intent | None) -> Lane:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
+    except UnicodeError:  # from the encoding of names that DNS cannot have
+        raise ListenError(f"cannot listen on {host!r}: not a host name or address") from None
     except OSError as error:
         raise ListenError(f"cannot listen on {host}: {error.strerror or error}") from None
     try:

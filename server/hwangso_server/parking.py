@@ -18,9 +18,6 @@ from hwangso_protocol.hello import Intent
 from hwangso_server.limits import READ_BATCH, READ_BYTES
 from hwangso_server.transport import Greet, Receiver
 
-_READ = select.EPOLLIN | select.EPOLLRDHUP
-_READ_AND_WRITE = _READ | select.EPOLLOUT
-
 
 class ParkedTransport:
     """One parked socket."""
@@ -129,6 +126,9 @@ class Parking:
         self._greet = greet
         self._after_turn = after_turn
         self._epoll = select.epoll()
+        # Not at the top: where `select` has no epoll this module is still imported.
+        self._read = select.EPOLLIN | select.EPOLLRDHUP
+        self._read_and_write = self._read | select.EPOLLOUT
         self._transports: dict[int, ParkedTransport] = {}
         self._buffer = bytearray(READ_BYTES)
         self._emptied = trio.Event()
@@ -154,7 +154,7 @@ class Parking:
         descriptor = sock.fileno()
         sock.setblocking(False)
         try:
-            self._epoll.register(descriptor, _READ)
+            self._epoll.register(descriptor, self._read)
         except OSError:  # fs.epoll.max_user_watches is reached
             sock.close()
             return
@@ -171,7 +171,7 @@ class Parking:
 
     def want_write(self, sock: socket.socket, *, wanted: bool) -> None:
         """Also wake when the socket can take more, or no longer."""
-        self._epoll.modify(sock.fileno(), _READ_AND_WRITE if wanted else _READ)
+        self._epoll.modify(sock.fileno(), self._read_and_write if wanted else self._read)
 
     async def wait_empty(self) -> None:
         """Wait until no socket is parked."""

@@ -1,6 +1,6 @@
 """Passwords: Argon2id (RFC 9106) in worker threads, few at a time, a bounded number waiting.
 
-    passwords = Passwords(memory_kib=65_536, iterations=3, lanes=4, at_once=2)
+    passwords = Passwords(memory_kib=47_104, iterations=1, at_once=2)
     phc = await passwords.hash("correct horse")
     await passwords.verify("correct horse", phc)
 
@@ -24,6 +24,10 @@ from hwangso_server.limits import PASSWORDS_WAITING_MAX
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 """Both as in the recommended options of RFC 9106 section 4."""
+
+LANES: Final = 1
+"""Never more: two derivations with several lanes at the same time wait for each other for ever, for
+threads of OpenSSL's pool (seen with cryptography 50, OpenSSL 4.0). One lane needs no pool."""
 
 T = TypeVar("T")
 
@@ -58,7 +62,6 @@ class Passwords:
         *,
         memory_kib: int,
         iterations: int,
-        lanes: int,
         at_once: int,
         waiting_max: int = PASSWORDS_WAITING_MAX,
         random_bytes: RandomBytes = os.urandom,
@@ -66,7 +69,6 @@ class Passwords:
     ) -> None:
         self._memory_kib = memory_kib
         self._iterations = iterations
-        self._lanes = lanes
         self._random_bytes = random_bytes
         self._run_sync = run_sync
         self._turns = trio.CapacityLimiter(at_once)
@@ -79,7 +81,7 @@ class Passwords:
             salt=self._random_bytes(SALT_BYTES),
             length=HASH_BYTES,
             iterations=self._iterations,
-            lanes=self._lanes,
+            lanes=LANES,
             memory_cost=self._memory_kib,
         )
         secret = _secret(password)
@@ -105,7 +107,7 @@ class Passwords:
     def _make_nobodys(self) -> str:
         """What a hash of ours looks like, but that of no password."""
         return (
-            f"$argon2id$v=19$m={self._memory_kib},t={self._iterations},p={self._lanes}"
+            f"$argon2id$v=19$m={self._memory_kib},t={self._iterations},p={LANES}"
             f"${_base64(self._random_bytes(SALT_BYTES))}${_base64(self._random_bytes(HASH_BYTES))}"
         )
 

@@ -18,7 +18,7 @@ import resource
 import select
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import structlog
@@ -31,7 +31,7 @@ from hwangso_server.admission import CapacityAdmission
 from hwangso_server.config import Config
 from hwangso_server.core import Core
 from hwangso_server.environment import Environment, system_environment
-from hwangso_server.folder import DataFolder
+from hwangso_server.folder import DataFolder, DataFolderError
 from hwangso_server.keys import Keys
 from hwangso_server.lanes import Lane, accept_forever, open_lane
 from hwangso_server.limits import HANDSHAKES_MAX, RESERVED_DESCRIPTORS
@@ -53,7 +53,7 @@ async def serve(config: Config, *, announce: Callable[[str], None] = print) -> N
     """
     try:
         await _serve(config, announce)
-    except* StoreFailed as failed:
+    except* (DataFolderError, StoreFailed) as failed:
         failure = _first(failed)
     else:
         return
@@ -146,12 +146,12 @@ def _make_core(
     passwords = Passwords(
         memory_kib=config.argon2_memory_kib,
         iterations=config.argon2_iterations,
-        lanes=config.argon2_lanes,
         at_once=config.enrolments_at_once,
     )
+    possible = _connections_possible()
     admission = CapacityAdmission(
         handshakes_max=HANDSHAKES_MAX,
-        sessions_max=config.connections_max or _connections_possible(),
+        sessions_max=min(config.connections_max or possible, possible),
     )
     return Core(
         config,
@@ -173,8 +173,10 @@ def _make_reader(core: Core) -> SocketReader:
 def _connections_possible() -> int:
     """Raise the limit of file descriptors as far as allowed; what it leaves for connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(hard - RESERVED_DESCRIPTORS, 1)
+    with suppress(ValueError, OSError):  # macOS may allow an "unlimited" that it then refuses
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(limit - RESERVED_DESCRIPTORS, 1)
 
 
 def _open_lanes(config: Config, open_things: ExitStack) -> list[Lane]:
@@ -203,7 +205,9 @@ def _ready_line(config: Config, lanes: list[Lane], keys: Keys) -> str:
     )
 
 
-def _first(group: BaseExceptionGroup[StoreFailed]) -> StoreFailed:
+def _first(
+    group: BaseExceptionGroup[DataFolderError | StoreFailed],
+) -> DataFolderError | StoreFailed:
     """The first failure; those after it are its consequences."""
     for exception in group.exceptions:
         return _first(exception) if isinstance(exception, BaseExceptionGroup) else exception

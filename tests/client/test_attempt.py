@@ -9,12 +9,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from trio.testing import MockClock
 
 from hwangso_client.attempt import (
+    ABANDONED,
     ENROL_TIMEOUT_S,
     Answer,
+    AttemptTask,
     Denied,
     Failed,
     Welcomed,
-    attempt,
 )
 from hwangso_client.events import Outcome
 from hwangso_protocol.client import Attempt, ClientConnection, EnrolWith
@@ -87,7 +88,7 @@ async def run(network: Scripted) -> Answer:
     answer: Answer
     async with trio.open_nursery() as nursery:
         nursery.start_soon(network.serve)
-        answer = await attempt(
+        answer = await AttemptTask().run(
             network, Intent.BACKGROUND, make_connection, connect_timeout_s=3, answer_timeout_s=2
         )
         nursery.cancel_scope.cancel()
@@ -223,3 +224,25 @@ async def test_a_cancelled_attempt_leaves_no_stream(autojump_clock: MockClock) -
     with trio.move_on_after(1):
         await run(network)
     await assert_closed(network)
+
+
+@pytest.mark.parametrize("because", [ABANDONED, Failed(Outcome.LOST, "no radio")])
+@pytest.mark.parametrize("connect_s", [0.0, 2.0])
+async def test_an_attempt_given_up_says_why(
+    autojump_clock: MockClock, because: Failed, connect_s: float
+) -> None:
+    network, task = Scripted(connect_s=connect_s), AttemptTask()
+
+    async def give_up() -> None:
+        await trio.sleep(1)
+        task.give_up(because)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(give_up)
+        answer = await task.run(
+            network, Intent.BACKGROUND, make_connection, connect_timeout_s=3, answer_timeout_s=2
+        )
+    assert answer is because
+    assert trio.current_time() == 1
+    if network.far is not None:
+        await assert_closed(network)

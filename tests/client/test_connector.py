@@ -547,6 +547,24 @@ async def test_in_an_outage_that_it_sees_the_phone_does_not_try(autojump_clock: 
         assert session_ends(events) == [(SessionEnd.LOST, "the radio lost its network")]
 
 
+async def test_a_radio_that_fails_during_an_attempt_is_one_failure(
+    autojump_clock: MockClock,
+) -> None:
+    events: list[DeviceEvent] = []
+    async with open_server() as server, server.phone("alice", events=events) as phone:
+        server.answers.append(Silence())
+        phone.wake()
+        await trio.sleep(1)
+        phone.radio.handover()
+        await phone.wait_ready()
+        assert outcomes(events) == [
+            (Outcome.LOST, "the radio lost its network"),
+            (Outcome.WELCOMED, ""),
+        ]
+        assert ended(events)[0].ended_at == 1
+        assert 1 < server.hellos[1].at <= 2
+
+
 async def test_after_airplane_mode_a_user_who_waits_is_first(autojump_clock: MockClock) -> None:
     async with open_server() as server, server.phone("alice") as phone:
         phone.radio.airplane_mode = True

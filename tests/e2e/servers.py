@@ -42,7 +42,6 @@ QUICK: Final = Config(
     registration=Registration.OPEN,
     argon2_memory_kib=8,
     argon2_iterations=1,
-    argon2_lanes=1,
     backoff_base_ms=50,
     backoff_cap_ms=500,
     log_level=LogLevel.DEBUG,
@@ -50,7 +49,7 @@ QUICK: Final = Config(
 
 _QUICK_FLAGS: Final = (
     *("--registration", "open"),
-    *("--argon2-memory-kib", "8", "--argon2-iterations", "1", "--argon2-lanes", "1"),
+    *("--argon2-memory-kib", "8", "--argon2-iterations", "1"),
     *("--backoff-base-ms", "50", "--backoff-cap-ms", "500"),
 )
 

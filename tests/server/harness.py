@@ -529,7 +529,6 @@ async def running_server(
             passwords=Passwords(
                 memory_kib=8,
                 iterations=1,
-                lanes=1,
                 at_once=2,
                 waiting_max=passwords_waiting_max,
                 random_bytes=environment.random_bytes,

@@ -24,7 +24,7 @@ class Setting:
         self.now_ms = 1_000
         self.store = store
         self.passwords = Passwords(
-            memory_kib=8, iterations=1, lanes=1, at_once=1, run_sync=run_inline
+            memory_kib=8, iterations=1, at_once=1, run_sync=run_inline
         )
         self.accounts = Accounts(store, self.passwords, lambda: self.now_ms)
 

@@ -29,7 +29,7 @@ from hwangso_server.store import StoreError, open_memory, open_sqlite
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     return Config(
-        data=str(tmp_path / "data"), argon2_memory_kib=8, argon2_iterations=1, argon2_lanes=1
+        data=str(tmp_path / "data"), argon2_memory_kib=8, argon2_iterations=1
     )
 
 
@@ -48,7 +48,7 @@ class RunningServer(LocalAdministration):
 @asynccontextmanager
 async def running_server(config: Config) -> AsyncIterator[RunningServer]:
     environment = system_environment()
-    passwords = Passwords(memory_kib=8, iterations=1, lanes=1, at_once=1, run_sync=run_inline)
+    passwords = Passwords(memory_kib=8, iterations=1, at_once=1, run_sync=run_inline)
     with DataFolder.open(Path(config.data)) as folder:
         async with open_memory() as store, trio.open_nursery() as nursery:
             accounts = Accounts(store, passwords, environment.clock.wall_ms)

@@ -177,11 +177,6 @@ def test_same_port_twice() -> None:
     load_config(None, {}, {"foreground_port": 7745, "port": 9})
 
 
-def test_argon2_needs_8_kib_a_lane() -> None:
-    assert "at least 8 times" in refusal(flags={"argon2_memory_kib": 31, "argon2_lanes": 4})
-    load_config(None, {}, {"argon2_memory_kib": 32, "argon2_lanes": 4})
-
-
 def test_every_key_says_what_is_allowed() -> None:
     assert all(allowed(key) for key in Config.__struct_fields__)
     assert allowed("connections_max") == "a whole number from 1 to 10000000"

@@ -7,9 +7,11 @@ import select
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from hwangso_protocol.hello import Intent
 from hwangso_server.limits import READ_BATCH, READ_BYTES
@@ -48,6 +50,9 @@ class Peer:
     def connection_lost(self) -> None:
         self.lost += 1
         self._tell()
+
+    def has_received(self, data: bytes) -> bool:
+        return self.received == data
 
     async def until(self, condition: Callable[[], bool]) -> None:
         with trio.fail_after(WITHIN_S):
@@ -169,7 +174,7 @@ async def test_more_sockets_than_one_turn_serves(make_reader: MakeReader) -> Non
         for number, (stream, _) in enumerate(pairs):
             await stream.send_all(b"%d" % number)
         for number, (_, peer) in enumerate(pairs):
-            await peer.until(lambda peer=peer, number=number: peer.received == b"%d" % number)
+            await peer.until(partial(peer.has_received, b"%d" % number))
         for stream, _ in pairs:
             await stream.aclose()
         with trio.fail_after(WITHIN_S):
@@ -287,16 +292,16 @@ async def test_a_receiver_that_closes_another(make_reader: MakeReader) -> None:
 
         def close_others(_: bytes) -> None:
             heard.append(pairs[0][1])
-            for _, other in pairs[1:]:
-                other.transport.abort()
+            for pair in pairs[1:]:
+                pair[1].transport.abort()
 
         for _, peer in pairs:
             peer.on_data = close_others
         for stream, _ in pairs:
             await stream.send_all(b"x")
-        for stream, _ in pairs[1:]:
-            await receive_all(stream)
-            await stream.aclose()
+        for other, _ in pairs[1:]:
+            await receive_all(other)
+            await other.aclose()
         assert heard
         assert all(peer.lost == 0 for _, peer in pairs[1:])
         await pairs[0][0].aclose()
@@ -426,9 +431,9 @@ async def test_leaving_closes_all_sockets(make_reader: MakeReader) -> None:
     async with bench(make_reader) as at:
         pairs = [await at.connect() for _ in range(3)]
         pairs[0][1].transport.write(b"x")
-    for stream, _ in pairs:
-        assert await receive_all(stream) in {b"", b"x"}
-        await stream.aclose()
+    for theirs, _ in pairs:
+        assert await receive_all(theirs) in {b"", b"x"}
+        await theirs.aclose()
 
 
 async def test_leaving_before_it_ran_closes_all_sockets(make_reader: MakeReader) -> None:

@@ -26,7 +26,13 @@ _ABOUT: Final = (
 
 def make_app() -> App:
     """The tree of commands."""
-    app = App(name="hwangso", version=__version__, help=_ABOUT, help_format="plaintext")
+    app = App(
+        name="hwangso",
+        version=__version__,
+        help=_ABOUT,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,  # `main` says what it is
+    )
     here = "hwangso_tools.commands"
     app.command(f"{here}.serve:serve", name="serve", help="Run a server until it is stopped.")
     app.command(f"{here}.demo:demo", name="demo", help="Server and phones: cut them, count them.")

@@ -42,7 +42,7 @@ def test_there_is_a_flag_for_every_key_of_the_configuration() -> None:
 
 def test_the_help_tells_the_defaults_of_the_configuration() -> None:
     source = Path(sys.modules[ServeFlags.__module__].__file__ or "").read_text()
-    for name in ("keepalive_s", "argon2_memory_kib", "argon2_lanes", "inbox_retained"):
+    for name in ("keepalive_s", "argon2_memory_kib", "argon2_iterations", "inbox_retained"):
         default = getattr(Config(), name)
         assert re.search(rf'{name}: int . None = None\n    """[^"]*\[{default}\]', source), name
 

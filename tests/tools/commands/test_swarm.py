@@ -11,7 +11,7 @@ from hwangso_tools.cli import run
 from hwangso_tools.errors import ExitCode
 
 SERVER = ("--data", "hwangso-data", "--registration", "open", "--argon2-memory-kib", "8",
-          "--argon2-iterations", "1", "--argon2-lanes", "1")  # fmt: skip
+          "--argon2-iterations", "1")  # fmt: skip
 
 
 async def swarm(*arguments: str) -> int:

@@ -14,7 +14,7 @@ from hwangso_tools.swarm import coordinator as module
 from hwangso_tools.swarm.coordinator import Coordinator, WorkerFailed
 from hwangso_tools.swarm.plan import Plan
 
-QUICK = ("--argon2-memory-kib", "8", "--argon2-iterations", "1", "--argon2-lanes", "1")
+QUICK = ("--argon2-memory-kib", "8", "--argon2-iterations", "1")
 
 
 def plan_for(server: ChildServer | None) -> Plan:

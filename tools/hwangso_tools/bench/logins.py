@@ -61,7 +61,7 @@ def connect_all(lines: Lines, connections: Sequence[ClientConnection], server_pi
     opened = [Line(connection, number) for number, connection in enumerate(connections)]
     welcomes: dict[int, Welcome] = {}
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # thousands of connections, to be looked through by no collection while we measure
     deadline = Deadline(DEADLINE_S, f"{len(connections)} logins")
     meter = Meter(server_pid)
     started = min(IN_FLIGHT, len(opened))

@@ -13,6 +13,9 @@ QUIET_SHARE: Final = 0.05
 
 QUIET_WITHIN_S: Final = 30.0
 
+TICK_S: Final = 0.01
+"""What the system counts processor time in; a server cannot have used less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -47,7 +50,7 @@ class Meter:
         """What was used since the start."""
         return Usage(
             elapsed_s=time.perf_counter() - self._start,
-            server_cpu_s=_cpu_s(self._server) - self._server_cpu_s,
+            server_cpu_s=max(_cpu_s(self._server) - self._server_cpu_s, TICK_S),
             generator_cpu_s=_cpu_s(self._generator) - self._generator_cpu_s,
         )
 

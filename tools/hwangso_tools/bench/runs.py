@@ -4,11 +4,12 @@ A run starts from a fresh data folder and a fresh server. Each figure is the med
 that count, taken figure by figure; ratios are formed within one run.
 """
 
+import gc
 import random
 import statistics
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -94,7 +95,7 @@ async def repeat(
     raise_descriptor_limit()
     cores = separate_cores()
     done: list[Run] = []
-    with pinned(cores.generator if cores else None):
+    with pinned(cores.generator if cores else None), _quiet_collector():
         for number in range(1, runs + 1):
             with tempfile.TemporaryDirectory(prefix="hwangso-bench-", dir=work) as folder:
                 run = await _RUNS[kind](Place(Path(folder) / "data", devices, cores))
@@ -180,6 +181,15 @@ _RUNS: Final[Mapping[Kind, Callable[[Place], Awaitable[Run]]]] = {
     Kind.IDLE: _idle,
     Kind.MESSAGE: _message,
 }
+
+
+@contextmanager
+def _quiet_collector() -> Iterator[None]:
+    """Give back to the garbage collector what the measurements hid from it."""
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @asynccontextmanager

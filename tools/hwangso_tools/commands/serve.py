@@ -57,11 +57,9 @@ class ServeFlags:
     shutdown_deadline_s: float | None = None
     """How long a graceful stop may take [5]."""
     argon2_memory_kib: int | None = None
-    """Memory of one password hash [65536]."""
+    """Memory of one password hash [47104]."""
     argon2_iterations: int | None = None
-    """Passes of one password hash [3]."""
-    argon2_lanes: int | None = None
-    """Lanes of one password hash [4]."""
+    """Passes of one password hash [1]."""
     enrolments_at_once: int | None = None
     """Passwords checked at the same time, a thread each [2]."""
     log_level: str | None = None

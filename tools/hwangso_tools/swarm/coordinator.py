@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,6 +65,11 @@ class WorkerState:
     progress: Progress | None = None
     done: Done | None = None
 
+    async def order(self, order: Order) -> None:
+        """Send an order. If the worker has gone, whoever reads its reports says so."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self.orders.send(order)
+
 
 @dataclass(slots=True)
 class Coordinator:
@@ -108,7 +114,7 @@ class Coordinator:
     async def _enrol(self) -> dict[int, int]:
         self._phase = "enrol"
         for number, worker in enumerate(self.workers):
-            await worker.orders.send(Begin(self.plan, number))
+            await worker.order(Begin(self.plan, number))
         await self._until(lambda: all(worker.enrolled for worker in self.workers))
         present: dict[int, int] = {}
         for worker in self.workers:
@@ -137,7 +143,7 @@ class Coordinator:
 
     async def _order(self, order: Order) -> None:
         for worker in self.workers:
-            await worker.orders.send(order)
+            await worker.order(order)
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         """Wait for reports until it is so."""
