@@ -72,7 +72,7 @@ ADMIN_IDLE_TIMEOUT_S = 60.0
 """A connection without a request for so long is closed; also for one that does not read answers."""
 
 ADMIN_REQUEST_DEADLINE_S = 30.0
-"""For the work of one request: a password behind a queue of others takes 20 s."""
+"""For the work of one request: a password behind a queue of others takes 10 s."""
 
 ADMIN_READ_BYTES = 16_384
 
@@ -87,8 +87,8 @@ DEVICES_LISTED_MAX = 256
 so a user can have any number of them."""
 
 PASSWORDS_WAITING_MAX = 256
-"""Callers that may wait for a thread. With the default costs two threads do about 12 a second, so
-the last one waits 20 s; who came later would have given up."""
+"""Callers that may wait for a thread. With the default costs two threads do about 25 a second, so
+the last one waits 10 s; who came later would have given up."""
 
 TICKET_KEYS_MAX = 16
 """Ticket keys that are kept. Rotating more often than this within the life of a ticket drops the

@@ -1,6 +1,6 @@
 """Passwords: Argon2id (RFC 9106) in worker threads, few at a time, a bounded number waiting.
 
-    passwords = Passwords(memory_kib=47_104, iterations=1, at_once=2)
+    passwords = Passwords(memory_kib=19_456, iterations=2, at_once=2)
     phc = await passwords.hash("correct horse")
     await passwords.verify("correct horse", phc)
 

@@ -57,9 +57,9 @@ class ServeFlags:
     shutdown_deadline_s: float | None = None
     """How long a graceful stop may take [5]."""
     argon2_memory_kib: int | None = None
-    """Memory of one password hash [47104]."""
+    """Memory of one password hash [19456]."""
     argon2_iterations: int | None = None
-    """Passes of one password hash [1]."""
+    """Passes of one password hash [2]."""
     enrolments_at_once: int | None = None
     """Passwords checked at the same time, a thread each [2]."""
     log_level: str | None = None
