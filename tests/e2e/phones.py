@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+import msgspec
 import trio
 from tests.e2e.servers import Reachable, Server, running_server
 
@@ -132,6 +133,11 @@ def saved(profile: MemoryProfile) -> ProfileState:
     """What the profile holds; it must hold something."""
     assert profile.state is not None
     return profile.state
+
+
+def forget_ticket(profile: MemoryProfile) -> None:
+    """Make a phone log in with its key, the next time."""
+    profile.state = msgspec.structs.replace(saved(profile), resume=None)
 
 
 @asynccontextmanager

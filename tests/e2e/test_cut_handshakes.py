@@ -8,9 +8,9 @@ by one.
 
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
-from tests.e2e.phones import Diary, phone, saved, within
+import trio
+from tests.e2e.phones import Diary, forget_ticket, phone, within
 from tests.e2e.proxy import Direction, Proxy, places_to_cut, proxy_to
 from tests.e2e.servers import Server
 
@@ -40,7 +40,7 @@ async def test_login_and_resume(
         rounds += 1
         await bob.send("alice", f"to alice {rounds}")
         if kind is Kind.LOGIN:
-            profile.state = msgspec.structs.replace(saved(profile), resume=None)
+            forget_ticket(profile)
         async with phone(
             server, "alice", profile=profile, network=proxy.network, observer=diary
         ) as alice:
@@ -88,3 +88,27 @@ async def test_enrol(server: Server, proxy: Proxy, direction: Direction) -> None
             await enrol()
             assert proxy.fault_happened
         assert bob.inbox == ()
+
+
+@within(20)
+async def test_a_phone_that_is_switched_off_while_it_enrols(server: Server, proxy: Proxy) -> None:
+    """The server knows its key already, the phone does not know that: it made the key before it
+    asked, and asks again with the same."""
+    profile, diary = MemoryProfile(), Diary()
+
+    async def try_to_enrol() -> None:
+        async with phone(server, "alice", profile=profile, network=proxy.network, observer=diary):
+            raise AssertionError("its Welcome was lost")
+
+    # The answer to the hello passes, of the Welcome half.
+    proxy.cut(Direction.TO_PHONE, after_bytes=200)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(try_to_enrol)
+        await diary.until(lambda: diary.attempts)
+        proxy.hold_everything()
+        nursery.cancel_scope.cancel()
+    assert await server.count("session.enrol.FG") == 1
+
+    async with phone(server, "alice", profile=profile) as alice:
+        (device,) = await alice.list_devices()
+        assert device.this

@@ -66,7 +66,7 @@ async def keep_sending(ledger: Ledger, device: Device, enough: trio.Event, seed:
         await device.wait_sent()
 
 
-@within(80)
+@within(110)
 async def test_kill_while_200_devices_send(folder: Path) -> None:
     ledger, enough, rng = Ledger(), trio.Event(), random.Random(1)
     devices: list[Device] = []

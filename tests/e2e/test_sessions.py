@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.e2e.phones import Diary, phone, saved, within
+from tests.e2e.phones import Diary, forget_ticket, phone, saved, within
 from tests.e2e.servers import Server, running_server
 from tests.e2e.strangers import enrol_with, raw_client
 
@@ -95,13 +95,7 @@ async def test_a_revoked_device_stays_out(server: Server, kind: Kind) -> None:
         (info,) = await alice.list_devices()
     await server.admin.revoke_device("alice", info.device)
     if kind is Kind.LOGIN:
-        profile.state = type(saved(profile))(
-            server_key=saved(profile).server_key,
-            user="alice",
-            device_key=saved(profile).device_key,
-            phase=0.5,
-            enrolled=True,
-        )
+        forget_ticket(profile)
     diary = Diary()
     with pytest.raises(DeviceStopped, match="device_revoked"):
         async with phone(server, "alice", profile=profile, observer=diary):

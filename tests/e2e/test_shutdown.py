@@ -52,20 +52,17 @@ async def test_nothing_is_lost_while_phones_send(folder: Path) -> None:
 
 @within(30)
 async def test_a_phone_that_takes_nothing_does_not_hold_up_the_end(folder: Path) -> None:
-    """Half a hello, and a connection that says nothing: both are closed at once."""
-    async with running_server(folder) as server:
+    """Half a hello, and a connection that says nothing: both are closed at once, long before the
+    deadline."""
+    async with running_server(folder, shutdown_deadline_s=600.0) as server:
         address = server.address
         silent = await trio.open_tcp_stream(address.host, address.foreground_port)
         half = await trio.open_tcp_stream(address.host, address.background_port)
         async with silent, half:
             await half.send_all(b"HWNG")
             await server.until(lambda stats: stats["now.connections"] >= 1)
-            with trio.fail_after(server_deadline_s / 2):
-                await server.stop()
+            await server.stop()
             assert await half.receive_some() == b""
-
-
-server_deadline_s = 5.0
 
 
 @within(60)

@@ -23,9 +23,7 @@ class Setting:
     def __init__(self, store: Store) -> None:
         self.now_ms = 1_000
         self.store = store
-        self.passwords = Passwords(
-            memory_kib=8, iterations=1, at_once=1, run_sync=run_inline
-        )
+        self.passwords = Passwords(memory_kib=8, iterations=1, at_once=1, run_sync=run_inline)
         self.accounts = Accounts(store, self.passwords, lambda: self.now_ms)
 
     async def add_device(self, user_id: int, number: int) -> int:

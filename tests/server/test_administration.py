@@ -28,9 +28,7 @@ from hwangso_server.store import StoreError, open_memory, open_sqlite
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(
-        data=str(tmp_path / "data"), argon2_memory_kib=8, argon2_iterations=1
-    )
+    return Config(data=str(tmp_path / "data"), argon2_memory_kib=8, argon2_iterations=1)
 
 
 class RunningServer(LocalAdministration):

@@ -369,6 +369,26 @@ async def test_gone_before_the_store_has_answered(
         assert list(server.core.sessions) == [p.session for p in server.phones if p.is_live]
 
 
+@pytest.mark.parametrize("who", ["unknown", "revoked", "disabled"])
+async def test_gone_before_a_denial(autojump_clock: MockClock, who: str) -> None:
+    async with running_server() as server:
+        await server.add_user("alice")
+        identity = (await server.enrol("alice")).identity
+        if who == "unknown":
+            identity = server.new_identity("alice")
+        elif who == "revoked":
+            await server.store.revoke_device(identity.device, 1)
+        else:
+            await server.store.set_disabled("alice", 1)
+        with server.held("device_by_key"):
+            phone = server.connect(Kind.LOGIN, identity)
+            await server.settle()
+            phone.lose()
+        await server.settle()
+        assert phone.session not in server.core.sessions
+        assert [name for name in server.core.counts.snapshot() if name.startswith("denied")] == []
+
+
 async def test_bytes_before_the_answer_are_a_fault(autojump_clock: MockClock) -> None:
     async with running_server() as server:
         _, bob = await inbox_of(server, 1)

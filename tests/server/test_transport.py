@@ -339,6 +339,8 @@ async def test_the_backlog_is_what_the_network_has_not_taken(make_reader: MakeRe
         assert received == data + b"end"
         peer.transport.write(b"!")
         assert await stream.receive_some() == b"!"
+        with trio.fail_after(WITHIN_S):
+            await trio.testing.wait_all_tasks_blocked()  # nothing turns round and round
         await stream.aclose()
 
 

@@ -9,6 +9,7 @@ from hwangso_protocol.hello import Kind
 from hwangso_protocol.messages import ByeReason, Deliver, Enrol, Error, ErrorCode
 from hwangso_protocol.states import State
 from hwangso_server.config import Registration
+from hwangso_server.presence import KnownUsers
 from hwangso_server.store import StoreBusy, StoreClosed, StoreError, StoreFailed
 
 
@@ -59,6 +60,18 @@ async def test_a_message_during_an_enrolment_is_not_lost(autojump_clock: MockClo
             await server.settle()
             await server.send(alice, 1, "bob")
         await server.prove(phone)
+        assert (phone.welcome.since, phone.welcome.head) == (0, 1)
+
+
+async def test_a_message_between_a_lost_enrolment_and_its_retry(autojump_clock: MockClock) -> None:
+    async with running_server() as server:
+        await server.add_user("alice", "bob")
+        alice, phone = await server.enrol("alice"), await server.enrol("bob")
+        phone.lose()
+        await server.send(alice, 1, "bob")
+        server.core.known_users = KnownUsers(10)  # as after a restart
+        await server.prove(server.connect(Kind.ENROL, phone.identity))
+        phone = server.phones[-1]
         assert (phone.welcome.since, phone.welcome.head) == (0, 1)
 
 

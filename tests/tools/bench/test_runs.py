@@ -23,11 +23,11 @@ from hwangso_tools.bench.runs import (
     [
         (BUSY_SHARE, 1.0, Limit.SERVER),
         (0.5, BUSY_SHARE, Limit.GENERATOR),
-        (0.5, 0.5, Limit.NEITHER),
+        (0.5, 0.5, Limit.DISK),
     ],
 )
 def test_what_a_run_was_limited_by(server_s: float, generator_s: float, limit: Limit) -> None:
-    assert limit_of(Usage(1.0, server_s, generator_s)) is limit
+    assert limit_of(Usage(1.0, server_s, generator_s), Limit.DISK) is limit
 
 
 def test_medians_figure_by_figure_of_the_runs_that_count() -> None:
@@ -35,7 +35,8 @@ def test_medians_figure_by_figure_of_the_runs_that_count() -> None:
         [
             Run({"a": 1.0, "b": 9.0}, Limit.SERVER),
             Run({"a": 100.0, "b": 100.0}, Limit.GENERATOR),
-            Run({"a": 3.0, "b": 5.0}, Limit.NEITHER),
+            Run({"a": 200.0, "b": 0.0}, Limit.DISTURBED),
+            Run({"a": 3.0, "b": 5.0}, Limit.DISK),
             Run({"a": 2.0, "b": 7.0}),
         ]
     )

@@ -53,4 +53,4 @@ def test_runs_that_the_generator_limited_do_not_count(
 
     monkeypatch.setattr(bench, "repeat", repeat)
     assert run(["bench", "login"]) == ExitCode.VERDICT
-    assert "no run counts: the generator was the limit" in capsys.readouterr().err
+    assert "no run counts: in none of them was the server the limit" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from rich import box
 from rich.table import Table
 
 from hwangso_tools.bench.runs import Run
@@ -29,18 +30,14 @@ HEADLINES: Final = (
 """The figures that the table shows; a results file holds them all."""
 
 
-def table(figures: Mapping[str, float], runs: Sequence[Run]) -> Table:
-    """Our medians, the single runs, and the others."""
-    made = Table("figure", "median", "runs", *PEERS)
+def table(figures: Mapping[str, float]) -> Table:
+    """Our medians, and the others'."""
+    made = Table("figure", box=box.SIMPLE_HEAD)
+    for heading in ("median", *PEERS):
+        made.add_column(heading, justify="right")
     for name in HEADLINES:
-        if name not in figures:
-            continue
-        made.add_row(
-            name,
-            shown(figures[name]),
-            "  ".join(shown(run.figures[name]) for run in runs),
-            *PUBLISHED.get(name, ("", "", "")),
-        )
+        if name in figures:
+            made.add_row(name, shown(figures[name]), *PUBLISHED.get(name, ("", "", "")))
     return made
 
 

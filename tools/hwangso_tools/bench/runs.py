@@ -46,8 +46,10 @@ class Limit(Enum):
 
     SERVER = "server"
     GENERATOR = "generator"
-    NEITHER = "neither"
-    """Something else had the server's core, or the disk was the bottleneck."""
+    DISTURBED = "disturbed"
+    """Neither, where nothing but a processor can be the limit: something else used the cores."""
+    DISK = "disk"
+    """Neither, where each message waits for the disk: the disk, or something else on the cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class Run:
 
     @property
     def counts(self) -> bool:
-        """A run limited by the generator says nothing about the server."""
-        return self.limit is not Limit.GENERATOR
+        """A run limited by the generator, or by strangers, says nothing about the server."""
+        return self.limit not in (Limit.GENERATOR, Limit.DISTURBED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,11 @@ DEVICES: Final[Mapping[Kind, int]] = {
 """Connections of a run; 1,000 make 500 pairs."""
 
 
-def limit_of(usage: Usage) -> Limit:
-    """What a saturating phase was limited by."""
+def limit_of(usage: Usage, neither: Limit) -> Limit:
+    """What a saturating phase was limited by; `neither`, if by neither server nor generator."""
     if usage.server_share >= BUSY_SHARE:
         return Limit.SERVER
-    return Limit.GENERATOR if usage.generator_share >= BUSY_SHARE else Limit.NEITHER
+    return Limit.GENERATOR if usage.generator_share >= BUSY_SHARE else neither
 
 
 async def repeat(
@@ -116,7 +118,7 @@ async def _login(place: Place) -> Run:
         with closing(Lines(server.address)) as lines:
             usage = connect_all(lines, login_connections(fixture), server.pid).usage
     figures = {"login_per_s": place.devices / usage.elapsed_s}
-    return Run(figures | _cpu(usage, place.devices, "login"), limit_of(usage))
+    return Run(figures | _cpu(usage, place.devices, "login"), limit_of(usage, Limit.DISTURBED))
 
 
 async def _resume(place: Place) -> Run:
@@ -134,7 +136,7 @@ async def _resume(place: Place) -> Run:
         "resume_crypto_share": primitives_s / (usage.server_cpu_s / place.devices),
         "resume_crypto_us": primitives_s * 1e6,
     }
-    return Run(figures | _cpu(usage, place.devices, "resume"), limit_of(usage))
+    return Run(figures | _cpu(usage, place.devices, "resume"), limit_of(usage, Limit.DISTURBED))
 
 
 async def _idle(place: Place) -> Run:
@@ -172,7 +174,7 @@ async def _message(place: Place) -> Run:
         "generator_lateness_p99_ms": open_loop.lateness.percentile_ms(99) or 0.0,
         "open_loop_per_s": open_loop.rate_per_s,
     }
-    return Run(figures | _cpu(usage, saturated.messages, "message"), limit_of(usage))
+    return Run(figures | _cpu(usage, saturated.messages, "message"), limit_of(usage, Limit.DISK))
 
 
 _RUNS: Final[Mapping[Kind, Callable[[Place], Awaitable[Run]]]] = {

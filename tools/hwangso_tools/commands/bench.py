@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import trio
 from cyclopts import App, Parameter
@@ -18,10 +19,11 @@ from hwangso_tools.results import results_file
 
 app = App(name="bench", help="How fast and how small the server is.")
 
-HELP = (
-    "Server and generator are separate processes, each on a core of its own where there are two; "
-    "figures are medians over the runs."
-)
+REMARKS: Final = {
+    Limit.GENERATOR: "does not count: the generator was the limit, not the server",
+    Limit.DISTURBED: "does not count: something else used the cores",
+    Limit.DISK: "was limited by the disk, or by something else that used the cores",
+}
 
 
 @Parameter(name="*")
@@ -89,11 +91,13 @@ def _bench(kind: Kind, options: Options) -> None:
         }
         if disk is not None:
             console.print(f"the database was on {disk}, in {work}")
-        console.print(table(figures, runs))
+        if figures:
+            console.print(table(figures))
         results.write(f"bench {kind.value}", as_figures(figures, runs), config)
     if not figures:
         raise CommandError(
-            "no run counts: the generator was the limit in each; use a faster or quieter machine",
+            "no run counts: in none of them was the server the limit; use a quieter machine, with "
+            "two cores",
             ExitCode.VERDICT,
         )
 
@@ -101,10 +105,5 @@ def _bench(kind: Kind, options: Options) -> None:
 def _tell(console: Console, number: int, run: Run) -> None:
     figures = ", ".join(f"{name} {shown(value)}" for name, value in run.figures.items())
     console.print(f"run {number}: {figures}", highlight=False, soft_wrap=True)
-    if run.limit is Limit.GENERATOR:
-        console.print(f"run {number} does not count: the generator was the limit, not the server")
-    elif run.limit is Limit.NEITHER:
-        console.print(
-            f"run {number}: neither server nor generator was saturated; something else had the "
-            "server's core, or the disk was the limit"
-        )
+    if run.limit is not None and run.limit in REMARKS:
+        console.print(f"run {number} {REMARKS[run.limit]}", soft_wrap=True)
