@@ -198,9 +198,14 @@ class Inboxes:
 
     async def _page(self, sync: Sync, session: Session) -> Message:
         core = self._core
-        page = await core.store.page(session.user_id, sync.since, sync.limit, PAGE_MAX_BODY_BYTES)
-        entries = wire_entries(page.entries)
-        head = core.known_users.learn_head(session.user_id, page.head)
+        while True:
+            page = await core.store.page(
+                session.user_id, sync.since, sync.limit, PAGE_MAX_BODY_BYTES
+            )
+            entries = wire_entries(page.entries)
+            head = core.known_users.learn_head(session.user_id, page.head)
+            if entries or head == page.head:
+                break  # else: empty when it was read, but an entry was published since
         # An empty page means that there is nothing left after `since`, even where seqs were pruned.
         session.sent_seq = entries[-1].seq if entries else head
         session.told_head = head

@@ -433,3 +433,18 @@ async def test_a_gap_is_told_with_the_next_message(autojump_clock: MockClock) ->
         assert newer.take(More).head == 3
         assert newer.messages == []
         assert seqs(await ask(server, newer, Sync(1))) == [2, 3]
+
+
+async def test_an_empty_page_skips_nothing_that_was_published_meanwhile(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_server() as server:
+        alice, bob = await two_phones(server)
+        with server.held("page") as release:
+            bob.say(Sync(0))
+            await server.settle()
+            await server.send(alice, 1, "bob")
+            release.set()
+            await server.settle()
+        assert seqs(bob.take(Deliver)) == [1]
+        assert seqs(bob.take(Page)) == [1]
