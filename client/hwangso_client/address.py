@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
 from hwangso_client.errors import AddressError
 from hwangso_protocol.hello import Intent
 
@@ -52,7 +54,19 @@ def parse_server_key(text: str) -> bytes:
         key = b""
     if len(key) != KEY_BYTES:
         raise AddressError("server key: expected 64 hexadecimal digits, as the server prints them")
+    if not _is_usable(key):
+        raise AddressError("server key: this is nobody's key, copy it from the server's ready line")
     return key
+
+
+def _is_usable(key: bytes) -> bool:
+    """Whether a shared secret can be made with it: not with the few points of low order, zero for
+    one (RFC 7748 section 6.1)."""
+    try:
+        X25519PrivateKey.from_private_bytes(key).exchange(X25519PublicKey.from_public_bytes(key))
+    except ValueError:
+        return False
+    return True
 
 
 def _port(digits: str, text: str) -> int:

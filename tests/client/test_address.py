@@ -55,3 +55,9 @@ def test_reads_a_server_key() -> None:
 def test_refuses_other_keys(text: str) -> None:
     with pytest.raises(AddressError, match="64 hexadecimal digits"):
         parse_server_key(text)
+
+
+@pytest.mark.parametrize("point", [0, 1, 2**255 - 20])
+def test_refuses_a_key_that_makes_no_secret(point: int) -> None:
+    with pytest.raises(AddressError, match="nobody's key"):
+        parse_server_key(point.to_bytes(32, "little").hex())

@@ -68,6 +68,21 @@ def test_stops_when_stdin_closes_if_told_so(tmp_path: Path) -> None:
     assert server.returncode == ExitCode.OK
 
 
+def test_a_stdin_that_cannot_be_watched(tmp_path: Path) -> None:
+    server = subprocess.run(
+        [sys.executable, "-m", "hwangso_tools", "serve", *FREE_PORTS, "--until-stdin-closes"],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert server.returncode == ExitCode.USAGE
+    assert "needs a pipe or a terminal" in server.stderr
+    assert "Traceback" not in server.stderr
+
+
 def test_a_data_folder_in_use(tmp_path: Path) -> None:
     data = ["--data", str(tmp_path / "data")]
     first = start(*data)

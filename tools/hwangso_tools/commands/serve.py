@@ -111,7 +111,13 @@ async def _serve_until_stdin_closes(run: Callable[[], Awaitable[None]]) -> None:
 
 async def _terminate_when_stdin_closes() -> None:
     while True:
-        await trio.lowlevel.wait_readable(_STDIN)
+        try:
+            await trio.lowlevel.wait_readable(_STDIN)
+        except PermissionError:  # a file or /dev/null: epoll watches only what can wait
+            raise CommandError(
+                "--until-stdin-closes needs a pipe or a terminal as standard input",
+                ExitCode.USAGE,
+            ) from None
         if not os.read(_STDIN, 4_096):
             signal.raise_signal(signal.SIGTERM)  # the same way out as for every other stop
             return
@@ -122,6 +128,8 @@ def _explained(error: Exception) -> Exception:
     cause = first_of(error) if isinstance(error, ExceptionGroup) else error
     if isinstance(cause, ConfigError | DataFolderError | ListenError):
         return CommandError(str(cause), ExitCode.USAGE)
+    if isinstance(cause, CommandError):
+        return cause
     if isinstance(cause, StoreError):
         return CommandError(str(cause), ExitCode.STORAGE)
     return error
