@@ -19,13 +19,14 @@ sends the hello, and go on by hand. `held` keeps a store's answer back, `trouble
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 import trio
 import trio.testing
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from tests.server.fakes import FakeTransport, FixedKeys, static_key
 
 from hwangso_protocol.client import (
     Attempt,
@@ -57,12 +58,9 @@ from hwangso_protocol.messages import (
     Welcome,
 )
 from hwangso_protocol.states import State
-from hwangso_protocol.ticket import TicketKey, TicketRing
 from hwangso_server.admission import (
     Admission,
-    Arrival,
     CapacityAdmission,
-    Decision,
 )
 from hwangso_server.config import Config, Registration
 from hwangso_server.core import Core
@@ -70,7 +68,6 @@ from hwangso_server.environment import Environment, seeded_environment
 from hwangso_server.passwords import Passwords, run_inline
 from hwangso_server.session import Session
 from hwangso_server.store import MemoryStore, StoreError, open_memory
-from hwangso_server.transport import Receiver
 
 EPOCH_MS = 1_800_000_000_000
 """The time of day when virtual time begins: 2027-01-15."""
@@ -78,100 +75,12 @@ PASSWORD = "correct horse"
 CONFIG = Config(registration=Registration.OPEN)
 """Keepalive 60 s, so sessions are idle after 150 s; 16 devices a user."""
 
-FIRST_TICKET_KEY = TicketKey(1, bytes([0x71]) * 32)
-
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
 
-def static_key(number: int) -> X25519PrivateKey:
-    """A private key that is the same on every run."""
-    return X25519PrivateKey.from_private_bytes(number.to_bytes(32, "big"))
-
-
 def message_id(number: int) -> bytes:
     return number.to_bytes(16, "big")
-
-
-@dataclass
-class FixedKeys:
-    """`ServerKeys` without a folder. Assign `ticket_ring` to rotate."""
-
-    static: X25519PrivateKey = field(default_factory=lambda: static_key(0x5E))
-    ticket_ring: TicketRing = field(default_factory=lambda: TicketRing([FIRST_TICKET_KEY]))
-
-
-class FakeTransport:
-    """A transport into the test's hands, with the timing of a perfect network.
-
-    `room` is how many more bytes the network takes; None is no limit.
-    """
-
-    def __init__(self, on_sent: Callable[[bytes], None]) -> None:
-        self._on_sent = on_sent
-        self._backlog = bytearray()
-        self.receiver: Receiver | None = None
-        self.room: int | None = None
-        self.closing = False
-        self.aborted = False
-        self.ended = trio.Event()
-        """Set when the server's side is closed, for whatever reason."""
-
-    @property
-    def is_open(self) -> bool:
-        return not self.ended.is_set()
-
-    # As the server sees it
-
-    @property
-    def backlog_bytes(self) -> int:
-        return len(self._backlog)
-
-    def write(self, data: bytes) -> None:
-        if self.is_open:
-            self._backlog += data
-            self._move()
-
-    def close(self) -> None:
-        self.receiver = None
-        self.closing = True
-        self._move()
-
-    def abort(self) -> None:
-        self.receiver = None
-        self._backlog.clear()
-        self.aborted |= self.is_open
-        self.ended.set()
-
-    # As the network sees it
-
-    def feed(self, data: bytes) -> None:
-        """Bytes from the phone."""
-        if self.receiver is not None and data:
-            self.receiver.data_received(data)
-
-    def lose(self) -> None:
-        """The connection breaks."""
-        receiver = self.receiver
-        self.abort()
-        if receiver is not None:
-            receiver.connection_lost()
-
-    def make_room(self, room: int | None = None) -> None:
-        """Take that many bytes, now and later."""
-        self.room = room
-        self._move()
-
-    def _move(self) -> None:
-        size = len(self._backlog) if self.room is None else min(self.room, len(self._backlog))
-        if size:
-            data = bytes(self._backlog[:size])
-            del self._backlog[:size]
-            if self.room is not None:
-                self.room -= size
-            self._on_sent(data)
-        if self.closing and not self._backlog:
-            self.ended.set()
 
 
 @dataclass(eq=False)
@@ -325,7 +234,8 @@ class Server:
         """Let everybody finish: until no task can run and no phone has anything to send."""
         while True:
             await trio.testing.wait_all_tasks_blocked()
-            if not any(phone.flush() for phone in self.phones):
+            flushed = [phone.flush() for phone in self.phones]
+            if not any(flushed):
                 return
 
     async def add_user(self, *names: str) -> None:
@@ -466,28 +376,6 @@ class Server:
         finally:
             self.patch(method, original)
             release.set()
-
-
-class ScriptedAdmission:
-    """Answers with these decisions, in order, and then for ever with the last one."""
-
-    def __init__(self, *decisions: Decision) -> None:
-        self._decisions = list(decisions)
-        self.arrivals: list[Arrival] = []
-        self.told: list[str] = []
-
-    def decide(self, arrival: Arrival, now_s: float) -> Decision:
-        self.arrivals.append(arrival)
-        return self._decisions.pop(0) if len(self._decisions) > 1 else self._decisions[0]
-
-    def handshake_failed(self) -> None:
-        self.told.append("handshake_failed")
-
-    def session_started(self) -> None:
-        self.told.append("session_started")
-
-    def session_ended(self) -> None:
-        self.told.append("session_ended")
 
 
 @asynccontextmanager

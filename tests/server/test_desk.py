@@ -1,14 +1,8 @@
 """From a hello to its answer: tickets, admission, who is known, what was missed, trouble."""
 
 import pytest
-from tests.server.harness import (
-    FIRST_TICKET_KEY,
-    Phone,
-    ScriptedAdmission,
-    Server,
-    running_server,
-    static_key,
-)
+from tests.server.fakes import FIRST_TICKET_KEY, ScriptedAdmission, static_key
+from tests.server.harness import Phone, Server, running_server
 from trio.testing import MockClock
 
 from hwangso_protocol.answer import DeferReason, RefuseReason

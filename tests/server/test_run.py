@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
-from tests.server.harness import static_key
+from tests.server.fakes import static_key
 
 from hwangso_protocol.answer import Refuse, RefuseReason, parse_answer
 from hwangso_protocol.client import Attempt, ClientConnection, EnrolWith, LoginWith

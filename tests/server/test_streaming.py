@@ -229,6 +229,35 @@ async def test_a_stream_that_breaks_is_a_lost_connection(
     assert peers[0].lost == 1
 
 
+class SlowStream(FailingStream):
+    """Its peer has nothing more to say, and reads slowly."""
+
+    sent = b""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.sleep(1)
+        self.sent += data
+
+
+async def test_closing_sends_the_rest_to_a_peer_that_says_no_more(
+    autojump_clock: MockClock,
+) -> None:
+    def greet(transport: Transport, lane: Intent | None) -> Peer:
+        peer = Peer(transport, lane)
+        transport.write(b"last words")
+        transport.close()
+        return peer
+
+    stream = SlowStream()
+    await serve_stream(stream, None, greet, lambda: None)
+    assert stream.sent == b"last words"
+    assert stream.closed
+
+
 async def test_closed_before_it_was_served(autojump_clock: MockClock) -> None:
     def greet(transport: Transport, lane: Intent | None) -> Peer:
         transport.write(b"no")

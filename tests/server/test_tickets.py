@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from tests.server.harness import FIRST_TICKET_KEY, FixedKeys
+from tests.server.fakes import FIRST_TICKET_KEY, FixedKeys
 
 from hwangso_protocol.errors import Fault, ProtocolError
 from hwangso_protocol.ticket import ResumeTicket, TicketKey, TicketRing
