@@ -9,11 +9,15 @@ import errno
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
 
+from hwangso_protocol.answer import Refuse, RefuseReason, encode_answer
 from hwangso_protocol.hello import Intent
+from hwangso_protocol.limits import HELLO_MAX_BYTES
+from hwangso_server.admission.capacity import FULL_RETRY_AFTER_MS
 from hwangso_server.counts import Count, Counts
 from hwangso_server.limits import (
     ACCEPT_BATCH,
@@ -69,6 +73,14 @@ def open_lane(host: str, port: int, intent: Intent | None) -> Lane:
         hint = "; choose another port" if error.errno == errno.EADDRINUSE else ""
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}{hint}") from None
     return Lane(intent, listener)
+
+
+def turn_away(connection: socket.socket) -> None:
+    """Say that the server is full, whatever the hello says, and close."""
+    connection.setblocking(False)
+    with connection, suppress(OSError):
+        connection.send(encode_answer(Refuse(RefuseReason.FULL, FULL_RETRY_AFTER_MS)))
+        connection.recv(HELLO_MAX_BYTES)  # closed with unread bytes, TCP would reset and cut it
 
 
 async def accept_forever(

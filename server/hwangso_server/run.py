@@ -17,6 +17,7 @@ import os
 import resource
 import select
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -25,15 +26,17 @@ import structlog
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from hwangso_protocol.answer import RefuseReason
 from hwangso_protocol.hello import Intent
 from hwangso_server.admin import serve_admin
 from hwangso_server.admission import CapacityAdmission
 from hwangso_server.config import Config
 from hwangso_server.core import Core
+from hwangso_server.counts import Count
 from hwangso_server.environment import Environment, system_environment
 from hwangso_server.folder import DataFolder, DataFolderError
 from hwangso_server.keys import Keys
-from hwangso_server.lanes import Lane, accept_forever, open_lane
+from hwangso_server.lanes import Lane, accept_forever, open_lane, turn_away
 from hwangso_server.limits import HANDSHAKES_MAX, RESERVED_DESCRIPTORS
 from hwangso_server.live_administration import LiveAdministration
 from hwangso_server.parking import Parking
@@ -105,12 +108,19 @@ async def _accept_until_told(
     stop_asked: trio.Event,
     ready: Callable[[], None],
 ) -> None:
+    connections_max = _connections_max(core.config)
+
+    def take(connection: socket.socket, lane: Intent | None) -> None:
+        if len(reader) < connections_max:
+            reader.take(connection, lane)
+        else:  # also of those that have not said hello, which admission does not see
+            core.counts.add(Count.REFUSED, RefuseReason.FULL.name.lower())
+            turn_away(connection)
+
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as accepting:
             for lane in lanes:
-                accepting.start_soon(
-                    accept_forever, lane, reader.take, core.flush_touched, core.counts
-                )
+                accepting.start_soon(accept_forever, lane, take, core.flush_touched, core.counts)
             accepting.start_soon(_set_at_signal, signals, stop_asked)
             ready()
             await stop_asked.wait()
@@ -148,10 +158,8 @@ def _make_core(
         iterations=config.argon2_iterations,
         at_once=config.enrolments_at_once,
     )
-    possible = _connections_possible()
     admission = CapacityAdmission(
-        handshakes_max=HANDSHAKES_MAX,
-        sessions_max=min(config.connections_max or possible, possible),
+        handshakes_max=HANDSHAKES_MAX, sessions_max=_connections_max(config)
     )
     return Core(
         config,
@@ -168,6 +176,12 @@ def _make_reader(core: Core) -> SocketReader:
     if hasattr(select, "epoll"):
         return Parking(core.greet, core.flush_touched)
     return StreamReader(core.greet, core.flush_touched)
+
+
+def _connections_max(config: Config) -> int:
+    """What the operator allows, as far as there are file descriptors for it."""
+    possible = _connections_possible()
+    return min(config.connections_max or possible, possible)
 
 
 def _connections_possible() -> int:

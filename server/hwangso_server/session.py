@@ -9,6 +9,8 @@ work that must wait is a task of the core's, which comes back to the session whe
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import trio
+
 from hwangso_protocol.errors import ProtocolError
 from hwangso_protocol.events import (
     Event,
@@ -73,7 +75,9 @@ class Session:
         "_bucket",
         "_core",
         "_deadline_s",
+        "_enrolment",
         "_entries",
+        "_entries_bytes",
         "_finished",
         "_heard_s",
         "_request_running",
@@ -107,7 +111,9 @@ class Session:
         self.told_head = 0
         self.sends_in_flight = 0
         self._request_running = False
+        self._enrolment: trio.CancelScope | None = None
         self._entries: list[Entry] | None = None
+        self._entries_bytes = 0
         self._admitted = False
         self._touched = False
         self._finished = False
@@ -147,16 +153,24 @@ class Session:
             self.touch()
 
     def deliver(self, entry: Entry) -> None:
-        """Push an inbox entry, if it is the next one; a device that is behind asks by itself."""
+        """Push an inbox entry, if it is the next one; a device that is behind asks by itself.
+
+        More than a page in one turn is not pushed: the device asks for it, at its own pace.
+        """
         if not self.online or self.sent_seq != self.told_head:
             return
-        if entry.seq != self.sent_seq + 1:
+        entries = self._entries or []
+        entries_bytes = self._entries_bytes + len(entry.body.encode())
+        if (
+            entry.seq != self.sent_seq + 1
+            or len(entries) == PAGE_MAX_ENTRIES
+            or entries_bytes > PAGE_MAX_BODY_BYTES
+        ):
             self.tell_head(entry.seq)
             return
         self.sent_seq = self.told_head = entry.seq
-        if self._entries is None:
-            self._entries = []
-        self._entries.append(entry)
+        entries.append(entry)
+        self._entries, self._entries_bytes = entries, entries_bytes
         self.touch()
 
     def tell_head(self, head: int) -> None:
@@ -302,7 +316,7 @@ class Session:
                 core.devices.revoke(self, message)
             case Enrol():
                 self._deadline_s = self._heard_s + ENROL_TIMEOUT_S
-                core.enrolment.enrol(self, message)
+                self._enrolment = core.enrolment.enrol(self, message)
             case _:
                 pass  # Ready, Pong and Error need no answer
 
@@ -321,20 +335,11 @@ class Session:
 
     def _seal_entries(self) -> None:
         entries = self._entries
-        if entries is None:
-            return
-        self._entries = None
-        batch: list[Entry] = []
-        body_bytes = 0
-        for entry in entries:
-            size = len(entry.body.encode())
-            if len(batch) == PAGE_MAX_ENTRIES or body_bytes + size > PAGE_MAX_BODY_BYTES:
-                self.connection.send(Deliver(tuple(batch)))
-                batch, body_bytes = [], 0
-            batch.append(entry)
-            body_bytes += size
-        self.connection.send(Deliver(tuple(batch)))
-        self._core.counts.add(Count.DELIVERED, by=len(entries))
+        if entries:
+            self._entries = None
+            self._entries_bytes = 0
+            self.connection.send(Deliver(tuple(entries)))
+            self._core.counts.add(Count.DELIVERED, by=len(entries))
 
     def _abort(self, why: str) -> None:
         self.connection.receive_eof()
@@ -357,6 +362,8 @@ class Session:
         elif self._admitted:
             core.admission.handshake_failed()
         core.sessions.pop(self, None)
+        if self._enrolment is not None:
+            self._enrolment.cancel()  # its password need not wait for a thread any more
         self._transport.close()
         if self._transport.backlog_bytes:
             self._bucket = core.deadlines.set(self, core.clock.now_s() + CLOSE_LINGER_S)

@@ -10,9 +10,11 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from hwangso_protocol.answer import Refuse, RefuseReason, parse_answer
 from hwangso_protocol.hello import Intent
+from hwangso_server.admission.capacity import FULL_RETRY_AFTER_MS
 from hwangso_server.counts import Counts
-from hwangso_server.lanes import Lane, ListenError, accept_forever, open_lane
+from hwangso_server.lanes import Lane, ListenError, accept_forever, open_lane, turn_away
 from hwangso_server.limits import ACCEPT_BATCH, EMFILE_PAUSE_S
 
 WITHIN_S = 20
@@ -243,3 +245,21 @@ async def test_a_process_really_out_of_descriptors(monkeypatch: pytest.MonkeyPat
             nursery.cancel_scope.cancel()
     assert taken.counts.snapshot() == {"no_descriptors": 3}
     taken.close()
+
+
+def test_a_full_server_says_so_and_closes() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"a hello that nobody will read")
+    turn_away(ours)
+    with theirs:
+        parsed = parse_answer(theirs.recv(100))
+        assert parsed is not None
+        assert parsed[0] == Refuse(RefuseReason.FULL, FULL_RETRY_AFTER_MS)
+        assert theirs.recv(100) == b""
+
+
+def test_turning_away_one_that_is_gone_is_no_error() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    turn_away(ours)
+    assert ours.fileno() == -1

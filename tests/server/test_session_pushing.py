@@ -5,7 +5,7 @@ from trio.testing import MockClock
 
 from hwangso_protocol.hello import Kind
 from hwangso_protocol.limits import PAGE_MAX_BODY_BYTES, PAGE_MAX_ENTRIES
-from hwangso_protocol.messages import ByeReason, Deliver, Entry, Pong, Welcome
+from hwangso_protocol.messages import ByeReason, Deliver, Entry, More, Pong, Welcome
 from hwangso_server.limits import WRITE_BACKLOG_MAX_BYTES
 
 
@@ -67,21 +67,27 @@ async def test_entries_stay_in_their_place_among_other_messages(autojump_clock: 
         assert [type(message) for message in phone.messages] == [Deliver, Pong, Deliver]
 
 
-async def test_many_entries_are_cut_into_records_that_fit(autojump_clock: MockClock) -> None:
+async def test_a_turn_pushes_a_page_at_most(autojump_clock: MockClock) -> None:
+    """The rest is the device's to ask for: it reads at its own pace, and is no slow reader."""
     async with running_server() as server:
         phone = await live_phone(server)
-        for seq in range(1, PAGE_MAX_ENTRIES + 2):
+        for seq in range(1, PAGE_MAX_ENTRIES + 3):
             phone.session.deliver(entry(seq))
         server.core.flush_touched()
-        assert [len(seqs) for seqs in delivered(phone)] == [PAGE_MAX_ENTRIES, 1]
-        phone.messages.clear()
-        first = PAGE_MAX_ENTRIES + 2
+        assert [len(seqs) for seqs in delivered(phone)] == [PAGE_MAX_ENTRIES]
+        assert phone.take(More).head == PAGE_MAX_ENTRIES + 1
+
+
+async def test_a_turn_pushes_a_page_of_bytes_at_most(autojump_clock: MockClock) -> None:
+    async with running_server() as server:
+        phone = await live_phone(server)
         body = "황" * 4_096  # 12,288 bytes: three of them fit
-        for seq in range(first, first + 7):
+        assert 3 * len(body.encode()) <= PAGE_MAX_BODY_BYTES < 4 * len(body.encode())
+        for seq in range(1, 8):
             phone.session.deliver(entry(seq, body))
         server.core.flush_touched()
-        assert [len(seqs) for seqs in delivered(phone)] == [3, 3, 1]
-        assert 3 * len(body.encode()) <= PAGE_MAX_BODY_BYTES < 4 * len(body.encode())
+        assert [len(seqs) for seqs in delivered(phone)] == [3]
+        assert phone.take(More).head == 4
 
 
 async def test_entries_that_wait_are_sent_before_the_bye(autojump_clock: MockClock) -> None:

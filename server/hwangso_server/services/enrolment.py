@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from hwangso_protocol.messages import Enrol, Error, ErrorCode
 from hwangso_protocol.states import State
 from hwangso_server.config import Registration
@@ -38,9 +40,15 @@ class Enrolment:
     def __init__(self, core: "Core") -> None:
         self._core = core
 
-    def enrol(self, session: Session, request: Enrol) -> None:
-        """Check the password and register the device, in a task."""
-        self._core.spawn(self._run, session, request)
+    def enrol(self, session: Session, request: Enrol) -> trio.CancelScope:
+        """Check the password and register the device, in a task; cancel it when the phone goes."""
+        scope = trio.CancelScope()
+        self._core.spawn(self._run_in, scope, session, request)
+        return scope
+
+    async def _run_in(self, scope: trio.CancelScope, session: Session, request: Enrol) -> None:
+        with scope:
+            await self._run(session, request)
 
     async def _run(self, session: Session, request: Enrol) -> None:
         core = self._core

@@ -236,6 +236,25 @@ async def test_too_many_passwords_wait(autojump_clock: MockClock) -> None:
         assert not server.core.sessions
 
 
+async def test_a_phone_that_went_away_takes_no_place_in_the_queue(
+    autojump_clock: MockClock,
+) -> None:
+    gate = trio.Event()
+    async with running_server(password_work=gate.wait, passwords_waiting_max=1) as server:
+        phones = []
+        for _ in range(10):
+            phones.append(server.connect(Kind.ENROL, server.new_identity("alice"), register=True))
+            await server.settle()
+            assert phones[-1].transport.is_open
+            if len(phones) > 2:  # two are worked on, this one waits
+                phones[-1].lose()
+                await server.settle()
+        gate.set()
+        await server.settle()
+        assert server.count("denied.busy") == 0
+        assert server.count("session.enrol.FG") == 2
+
+
 @pytest.mark.parametrize("method", ["find_user", "create_user", "add_device", "page"])
 @pytest.mark.parametrize(
     ("error", "code"),
