@@ -56,7 +56,8 @@ class Connection:
             self._incoming = b""
             self._answer_fault(error)
             self._move(Signal.FAULT)
-            # Without its traceback, whose frames hold `events`: a cycle for each stranger's fault.
+            # Without tracebacks, whose frames hold `events`: a cycle for each stranger's fault.
+            error.__context__ = None
             events.append(PeerFault(error.with_traceback(None)))
         return events
 
@@ -135,15 +136,15 @@ class Connection:
             try:
                 message = decode(records.open(ciphertext), self._readable)
             except UnknownMessageError as error:
-                self._refuse_unknown(error.tag)
-                events.append(UnknownMessage(error.tag))
+                self._unknown_message_read(error.tag, events)
             else:
                 self._message_read(message, events)
         self._incoming = b""
 
-    def _refuse_unknown(self, tag: str) -> None:
+    def _unknown_message_read(self, tag: str, events: list[Event]) -> None:
         """An Error is known to every peer and never answered, so this cannot go back and forth."""
         self._seal(Error(ErrorCode.UNKNOWN_MESSAGE, detail=tag))
+        events.append(UnknownMessage(tag))
 
     def _common_message_read(self, message: Message, events: list[Event]) -> None:
         if isinstance(message, Bye):

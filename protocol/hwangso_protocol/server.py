@@ -240,6 +240,11 @@ class ServerConnection(Connection):
             raise self._unexpected(message)
         self._common_message_read(message, events)
 
+    def _unknown_message_read(self, tag: str, events: list[Event]) -> None:
+        if self.state is not State.LIVE:  # strangers get no work out of us, nor answers
+            raise ProtocolError(Fault.UNEXPECTED_MESSAGE, f"in state {self.state.value}")
+        super()._unknown_message_read(tag, events)
+
     def _prove(self, message: Message, events: list[Event]) -> None:
         enrolling = self._hello is not None and self._hello.kind is Kind.ENROL
         if isinstance(message, Bye):

@@ -72,6 +72,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     devices_per_user_max: Annotated[int, Meta(ge=1, le=DEVICES_PER_USER_MAX)] = 16
     inbox_retained: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
     """Newest entries of an inbox that are kept although a device has not received them."""
+    retry_window_s: Annotated[int, Meta(ge=1, le=90 * 86_400)] = 86_400
+    """Entries are kept this long although all have received them, to know a send that is tried
+    again: a phone whose acknowledgement was lost may have been off for a day since."""
 
     connections_max: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
     """None: as many as the process may have file descriptors, less what the server itself needs."""

@@ -23,7 +23,9 @@ from hwangso_server.limits import (
     HOUSEKEEPING_INTERVAL_S,
     IDLE_FACTOR,
     PRUNE_STEP,
+    PRUNE_STEPS_MAX,
     READ_BATCH,
+    STRANGERS_MAX,
 )
 from hwangso_server.passwords import Passwords
 from hwangso_server.presence import KnownUsers, Presence
@@ -85,6 +87,8 @@ class Core:
         self.known_users = KnownUsers()
         self.sessions: dict[Session, None] = {}
         """All connections, live or not yet; a dict as an ordered set."""
+        self.strangers: dict[Session, None] = {}
+        """Those of them that have proved nothing, the oldest first."""
         self.touched: list[Session] = []
         """Sessions to flush at the end of this turn."""
         self.is_stopping = False
@@ -99,7 +103,22 @@ class Core:
         self.counts.add(Count.ACCEPTED, lane.tag if lane is not None else "single")
         session = Session(self, transport, lane)
         self.sessions[session] = None
+        self.strangers[session] = None
+        if len(self.strangers) > STRANGERS_MAX:
+            self.drop_oldest_stranger()
         return session
+
+    def drop_oldest_stranger(self) -> bool:
+        """Make room by closing the oldest connection that has proved nothing, if there is one."""
+        for session in self.strangers:
+            session.drop()
+            return True
+        return False
+
+    def learn_user(self, name: str, user_id: int) -> None:
+        """Remember whose name this is, unless the user was disabled while we looked."""
+        if not self.tickets.is_disabled(user_id):
+            self.known_users.learn_name(name, user_id)
 
     def online(self, session: Session) -> None:
         """A session proved its keys: it takes over from an older one of the same device."""
@@ -164,5 +183,14 @@ class Core:
             await trio.sleep(HOUSEKEEPING_INTERVAL_S)
             with suppress(StoreBusy):  # there is another turn in a second
                 await self.store.flush_cursors()
-                await self.store.prune(self.config.inbox_retained, PRUNE_STEP)
+                await self._prune()
             self.tickets.forget_expired(self.clock.wall_ms())
+
+    async def _prune(self) -> None:
+        received_before_ms = self.clock.wall_ms() - self.config.retry_window_s * 1000
+        for _ in range(PRUNE_STEPS_MAX):
+            pruned = await self.store.prune(
+                self.config.inbox_retained, PRUNE_STEP, received_before_ms
+            )
+            if pruned.round_complete:
+                return

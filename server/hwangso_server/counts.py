@@ -16,6 +16,7 @@ class Count(StrEnum):
     FAULT = "fault"
     HELLO_TIMEOUT = "hello_timeout"
     PROOF_TIMEOUT = "proof_timeout"
+    DROPPED = "dropped"
     DEFERRED = "deferred"
     REFUSED = "refused"
     DENIED = "denied"

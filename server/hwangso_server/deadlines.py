@@ -52,9 +52,5 @@ class Deadlines(Generic[T]):
         self._done = max(self._done, current)
         return due
 
-    def next_deadline_s(self) -> float | None:
-        """When the next items may be due, None without any."""
-        return min(self._buckets) * TICK_S if self._buckets else None
-
     def __len__(self) -> int:
         return sum(len(items) for items in self._buckets.values())

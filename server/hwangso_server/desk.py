@@ -15,7 +15,7 @@ from hwangso_protocol.limits import PAGE_MAX_BODY_BYTES
 from hwangso_protocol.messages import Entry, Error, ErrorCode, Login, Welcome
 from hwangso_protocol.states import State
 from hwangso_protocol.ticket import ResumeTicket
-from hwangso_server.admission import Admit, Arrival, DeferUntil
+from hwangso_server.admission import Admit, Arrival, Deferral
 from hwangso_server.counts import Count
 from hwangso_server.services.inboxes import wire_entries
 from hwangso_server.session import Session
@@ -95,7 +95,7 @@ class Desk:
         if isinstance(decision, Admit):
             session.admitted()
             return True
-        if isinstance(decision, DeferUntil):
+        if isinstance(decision, Deferral):
             psk = None if ticket is None else ticket.psk
             session.connection.defer(
                 decision.wait_ms, decision.reason, decision.deferral_ticket, psk
@@ -127,7 +127,7 @@ class Desk:
             self._deny(session, ErrorCode.USER_DISABLED)
             return
         session.identify(ticket.user_id, ticket.user_name, ticket.device_id)
-        core.known_users.learn_name(ticket.user_name, ticket.user_id)
+        core.learn_user(ticket.user_name, ticket.user_id)
         head = core.known_users.head_of(ticket.user_id)
         if head is not None and login.since >= head:
             self._answer(session, head, head)
@@ -149,7 +149,7 @@ class Desk:
             self._deny(session, ErrorCode.USER_DISABLED)
         else:
             session.identify(user.id, user.name, device.id)
-            core.known_users.learn_name(user.name, user.id)
+            core.learn_user(user.name, user.id)
             await self._answer_with_page(session, login)
 
     async def _answer_with_page(self, session: Session, login: Login) -> None:

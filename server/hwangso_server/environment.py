@@ -22,7 +22,7 @@ class Clock:
 
 def system_clock() -> Clock:
     """Trio's clock for waits, so that MockClock moves them, and the computer's time of day."""
-    return Clock(now_s=trio.current_time, wall_ms=lambda: time.time_ns() // 1_000_000)
+    return Clock(now_s=trio.current_time, wall_ms=lambda: max(time.time_ns() // 1_000_000, 0))
 
 
 def trio_clock(epoch_ms: int = 0) -> Clock:

@@ -10,9 +10,13 @@ ACCEPT_BATCH = 64
 READ_BATCH = 64
 """Parked sockets read in one turn (design: at most 64)."""
 
-READ_BYTES = 65_536 + 2
-"""Read from one socket in one turn: one largest record and its length, so that a talkative phone
-gets no more of a turn than this."""
+READ_BYTES = 2_048
+"""Read from one socket in one turn: more than phones send at once. Work comes by records, not by
+bytes: these hold at most 89 of the smallest, about 2 ms of work for a flood of pings."""
+
+TURN_BUDGET_S = 0.005
+"""After this much of a turn the sockets left over wait for the next one, and everybody else, an
+accept loop for one, gets a turn before."""
 
 LISTEN_BACKLOG = 4_096
 """The kernel caps it at net.core.somaxconn, 4,096 on current Linux."""
@@ -40,8 +44,14 @@ Then the session is closed and its messages wait in the inbox."""
 SENDS_IN_FLIGHT_MAX = 64
 """Sends of one session that wait for the disk; further ones are answered with `busy`."""
 
-HANDSHAKES_MAX = 4_096
-"""Connections between hello and first record. Further hellos are refused with `full`."""
+STRANGERS_MAX = 16_384
+"""Connections that have proved nothing: before their hello, or between it and the first record.
+One more, and the oldest is dropped: who answers within a round trip is not pushed out by a flood of
+replayed hellos, each of which stays for PROOF_TIMEOUT_S."""
+
+ENROLLING_MAX = 512
+"""Connections whose password is being checked; nearly all of them wait for a thread, of which
+PASSWORDS_WAITING_MAX may."""
 
 RESERVED_DESCRIPTORS = 64
 """File descriptors kept back from connections: listeners, database, admin socket, logs."""
@@ -57,7 +67,11 @@ HOUSEKEEPING_INTERVAL_S = 1.0
 """Between flushes of cursors, and steps of pruning."""
 
 PRUNE_STEP = 1_000
-"""Users looked at, and entries deleted at most, in one pruning step."""
+"""Users looked at, and entries deleted at most, in one pruning step: about 2 ms."""
+
+PRUNE_STEPS_MAX = 32
+"""Steps in one housekeeping: what a server that stores 10,000 messages a second, each in up to two
+inboxes, has to delete."""
 
 ADMIN_LINE_MAX_BYTES = 262_144
 """A request or an answer. The longest is a full list of devices: 256 of at most 600 bytes."""

@@ -15,7 +15,7 @@ from typing import Self
 import trio
 
 from hwangso_protocol.hello import Intent
-from hwangso_server.limits import READ_BATCH, READ_BYTES
+from hwangso_server.limits import READ_BATCH, READ_BYTES, TURN_BUDGET_S
 from hwangso_server.transport import Greet, Receiver
 
 
@@ -179,13 +179,17 @@ class Parking:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve the parked sockets until cancelled."""
+        task_status.started()
         buffer, view = self._buffer, memoryview(self._buffer)
         epoll, transports = self._epoll, self._transports
         while True:
             await trio.lowlevel.wait_readable(epoll.fileno())
+            turn_ends_s = trio.current_time() + TURN_BUDGET_S
             for descriptor, events in epoll.poll(0, READ_BATCH):
+                if trio.current_time() > turn_ends_s:
+                    break  # level-triggered: those left over are reported again
                 transport = transports.get(descriptor)
                 if transport is None:
                     continue  # closed by one served earlier in this turn

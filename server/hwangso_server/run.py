@@ -2,25 +2,26 @@
 
 Start: data folder (locked), keys, lanes, database, core, admin socket, the ready line.
 
-Stop, on SIGTERM, SIGINT or the admin's word, within `shutdown_deadline_s`:
+Stop, on SIGTERM, SIGINT, SIGHUP or the admin's word, within `shutdown_deadline_s`:
 
 1. stop accepting; refuse hellos that were accepted already, and new messages;
 2. let what is on its way to the disk be acknowledged;
 3. say Bye to all sessions, some at a time, and wait until their last bytes are sent;
 4. close the sockets, then the database (which commits what it still has), then unlock the folder.
 
-A second signal, or the deadline, skips to 4. A store that fails stops the server at once: what was
-not on disk was not acknowledged, and the error leaves `serve`.
+A second signal, or the deadline, skips to 4; none ends the process half-way. A store that fails
+stops the server at once: what was not on disk was not acknowledged, and the error leaves `serve`.
 """
 
 import os
 import resource
 import select
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 import trio
@@ -36,15 +37,23 @@ from hwangso_server.counts import Count
 from hwangso_server.environment import Environment, system_environment
 from hwangso_server.folder import DataFolder, DataFolderError
 from hwangso_server.keys import Keys
-from hwangso_server.lanes import Lane, accept_forever, open_lane, turn_away
-from hwangso_server.limits import HANDSHAKES_MAX, RESERVED_DESCRIPTORS
+from hwangso_server.lanes import Lane, ListenError, accept_forever, open_lane, turn_away
+from hwangso_server.limits import (
+    ENROLLING_MAX,
+    HOUSEKEEPING_INTERVAL_S,
+    RESERVED_DESCRIPTORS,
+    STRANGERS_MAX,
+)
 from hwangso_server.live_administration import LiveAdministration
 from hwangso_server.parking import Parking
 from hwangso_server.passwords import Passwords
-from hwangso_server.store.interface import Store, StoreFailed
+from hwangso_server.stopping import Stop, stop_signals
+from hwangso_server.store.interface import DatabaseUnusable, Store, StoreFailed
 from hwangso_server.store.sqlite import open_sqlite
 from hwangso_server.streaming import StreamReader
 from hwangso_server.transport import SocketReader
+
+E = TypeVar("E", bound=Exception)
 
 log: FilteringBoundLogger = structlog.get_logger()
 
@@ -55,15 +64,16 @@ async def serve(config: Config, *, announce: Callable[[str], None] = print) -> N
     Raises DataFolderError, ListenError or StoreFailed, each with one clear line.
     """
     try:
-        await _serve(config, announce)
-    except* (DataFolderError, StoreFailed) as failed:
+        async with stop_signals() as stop:
+            await _serve(config, announce, stop)
+    except* (DataFolderError, ListenError, StoreFailed) as failed:
         failure = _first(failed)
     else:
         return
     raise failure
 
 
-async def _serve(config: Config, announce: Callable[[str], None]) -> None:
+async def _serve(config: Config, announce: Callable[[str], None], stop: Stop) -> None:
     environment = system_environment()
     with ExitStack() as open_things:
         folder = open_things.enter_context(DataFolder.open(Path(config.data)))
@@ -82,20 +92,15 @@ async def _serve(config: Config, announce: Callable[[str], None]) -> None:
             core = _make_core(config, nursery, store, keys, environment)
             await core.load_revocations()
             nursery.start_soon(store.wait_failed)
+            nursery.start_soon(_watch_database, folder.database)
             nursery.start_soon(core.run)
-            stop_asked = trio.Event()
-            handler = LiveAdministration(core, keys, stop_asked)
+            handler = LiveAdministration(core, keys, stop.asked)
             await nursery.start(serve_admin, folder.admin_socket, handler)
             with _make_reader(core) as reader:
                 async with trio.open_nursery() as reading:
-                    reading.start_soon(reader.run)
-                    await _accept_until_told(
-                        core,
-                        reader,
-                        lanes,
-                        stop_asked,
-                        lambda: announce(_ready_line(config, lanes, keys)),
-                    )
+                    await reading.start(reader.run)
+                    announce_ready = partial(announce, _ready_line(config, lanes, keys))
+                    await _accept_until_told(core, reader, lanes, stop, announce_ready)
                     reading.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
         log.info("stopped", **core.counts.snapshot())
@@ -105,45 +110,56 @@ async def _accept_until_told(
     core: Core,
     reader: SocketReader,
     lanes: list[Lane],
-    stop_asked: trio.Event,
-    ready: Callable[[], None],
+    stop: Stop,
+    announce_ready: Callable[[], None],
 ) -> None:
     connections_max = _connections_max(core.config)
 
     def take(connection: socket.socket, lane: Intent | None) -> None:
-        if len(reader) < connections_max:
+        if len(reader) < connections_max or core.drop_oldest_stranger():
             reader.take(connection, lane)
-        else:  # also of those that have not said hello, which admission does not see
+        else:
             core.counts.add(Count.REFUSED, RefuseReason.FULL.name.lower())
             turn_away(connection)
 
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with trio.open_nursery() as accepting:
-            for lane in lanes:
-                accepting.start_soon(accept_forever, lane, take, core.flush_touched, core.counts)
-            accepting.start_soon(_set_at_signal, signals, stop_asked)
-            ready()
-            await stop_asked.wait()
-            accepting.cancel_scope.cancel()
-        log.info("stopping", sessions=len(core.presence))
+    async with trio.open_nursery() as accepting:
         for lane in lanes:
-            lane.listener.close()
-        async with trio.open_nursery() as stopping:
-            stopping.start_soon(_cancel_at_signal, signals, stopping.cancel_scope)
-            with trio.move_on_after(core.config.shutdown_deadline_s):
-                await core.say_goodbye()
-                await reader.wait_empty()
-            stopping.cancel_scope.cancel()
+            accepting.start_soon(accept_forever, lane, take, core.flush_touched, core.counts)
+        announce_ready()
+        await stop.asked.wait()
+        accepting.cancel_scope.cancel()
+    log.info("stopping", sessions=len(core.presence))
+    for lane in lanes:
+        lane.listener.close()
+    async with trio.open_nursery() as saying_goodbye:
+        saying_goodbye.start_soon(_cancel_when, stop.hurry, saying_goodbye.cancel_scope)
+        with trio.move_on_after(core.config.shutdown_deadline_s):
+            await core.say_goodbye()
+            await reader.wait_empty()
+        saying_goodbye.cancel_scope.cancel()
 
 
-async def _set_at_signal(signals: AsyncIterator[int], event: trio.Event) -> None:
-    await anext(signals)
-    event.set()
-
-
-async def _cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    await anext(signals)
+async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
     scope.cancel()
+
+
+async def _watch_database(path: Path) -> None:
+    """Fail when the database is not the file that was opened: SQLite would go on writing into one
+    that nobody can find any more, and acknowledge messages into it."""
+    file = trio.Path(path)
+    opened = await file.stat()
+    while True:
+        await trio.sleep(HOUSEKEEPING_INTERVAL_S)
+        try:
+            found = await file.stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != (opened.st_dev, opened.st_ino):
+            raise DatabaseUnusable(
+                f"{path}: moved or deleted while the server used it; put it back, or restore a "
+                "backup, before you start the server again"
+            )
 
 
 def _make_core(
@@ -159,7 +175,7 @@ def _make_core(
         at_once=config.enrolments_at_once,
     )
     admission = CapacityAdmission(
-        handshakes_max=HANDSHAKES_MAX, sessions_max=_connections_max(config)
+        handshakes_max=STRANGERS_MAX + ENROLLING_MAX, sessions_max=_connections_max(config)
     )
     return Core(
         config,
@@ -219,9 +235,7 @@ def _ready_line(config: Config, lanes: list[Lane], keys: Keys) -> str:
     )
 
 
-def _first(
-    group: BaseExceptionGroup[DataFolderError | StoreFailed],
-) -> DataFolderError | StoreFailed:
+def _first(group: BaseExceptionGroup[E]) -> E:
     """The first failure; those after it are its consequences."""
     for exception in group.exceptions:
         return _first(exception) if isinstance(exception, BaseExceptionGroup) else exception

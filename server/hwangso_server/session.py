@@ -193,6 +193,11 @@ class Session:
             self._transport.write(self.connection.data_to_send())
             self._finish(reason.value)
 
+    def drop(self) -> None:
+        """Make room for others: a connection that has proved nothing."""
+        self._core.counts.add(Count.DROPPED)
+        self._abort(Count.DROPPED.value)
+
     def admitted(self) -> None:
         """Admission let it in; the handshake begins."""
         self._admitted = True
@@ -206,6 +211,8 @@ class Session:
         """The keys are proved: the session is the device's session from now on."""
         core = self._core
         self.online = True
+        self._enrolment = None
+        core.strangers.pop(self, None)
         core.admission.session_started()
         core.counts.add(
             Count.SESSION, f"{self.kind.name.lower()}.{self.intent.tag}" if self.kind else ""
@@ -274,7 +281,10 @@ class Session:
     def _handle(self, event: Event) -> None:
         match event:
             case MessageReceived(message):
-                self._handle_message(message)
+                if self.online:
+                    self._handle_message(message)
+                elif isinstance(message, Enrol) and self.connection.state is State.ENROLLING:
+                    self._enrol(message)
             case HelloReceived(hello):
                 self.intent, self.kind = hello.intent, hello.kind
                 self._core.desk.hello_received(self, hello)
@@ -314,11 +324,14 @@ class Session:
                 core.devices.list_devices(self)
             case RevokeDevice():
                 core.devices.revoke(self, message)
-            case Enrol():
-                self._deadline_s = self._heard_s + ENROL_TIMEOUT_S
-                self._enrolment = core.enrolment.enrol(self, message)
             case _:
                 pass  # Ready, Pong and Error need no answer
+
+    def _enrol(self, request: Enrol) -> None:
+        core = self._core
+        core.strangers.pop(self, None)
+        self._deadline_s = self._heard_s + ENROL_TIMEOUT_S
+        self._enrolment = core.enrolment.enrol(self, request)
 
     async def _run_request(self, work: "Callable[[Session], Awaitable[Message]]") -> None:
         try:
@@ -362,6 +375,7 @@ class Session:
         elif self._admitted:
             core.admission.handshake_failed()
         core.sessions.pop(self, None)
+        core.strangers.pop(self, None)
         if self._enrolment is not None:
             self._enrolment.cancel()  # its password need not wait for a thread any more
         self._transport.close()

@@ -100,9 +100,13 @@ async def serve_stream(
     stream: trio.abc.Stream, lane: Intent | None, greet: Greet, after_turn: Callable[[], None]
 ) -> None:
     """Serve one connection until it ends, then close the stream."""
+    await _greeted(stream, lane, greet).run(after_turn)
+
+
+def _greeted(stream: trio.abc.Stream, lane: Intent | None, greet: Greet) -> StreamTransport:
     transport = StreamTransport(stream)
     transport.attach(greet(transport, lane))
-    await transport.run(after_turn)
+    return transport
 
 
 class StreamReader:
@@ -112,7 +116,6 @@ class StreamReader:
         self._greet = greet
         self._after_turn = after_turn
         self._nursery: trio.Nursery | None = None
-        self._waiting: list[tuple[socket.socket, Intent | None]] = []
         self._open = 0
         self._emptied = trio.Event()
 
@@ -125,19 +128,19 @@ class StreamReader:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for sock, _ in self._waiting:
-            sock.close()
+        """All is closed when `run` has ended."""
 
     def __len__(self) -> int:
         return self._open
 
     def take(self, sock: socket.socket, lane: Intent | None) -> None:
-        """Serve a connected socket in tasks of its own."""
-        self._open += 1
+        """Greet the peer, then serve the socket in tasks of its own."""
         if self._nursery is None:
-            self._waiting.append((sock, lane))
-        else:
-            self._nursery.start_soon(self._serve, sock, lane)
+            raise RuntimeError("run the reader before it takes sockets")
+        self._open += 1
+        sock.setblocking(False)
+        stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+        self._nursery.start_soon(self._serve, _greeted(stream, lane, self._greet))
 
     async def wait_empty(self) -> None:
         """Wait until no socket is open."""
@@ -145,20 +148,16 @@ class StreamReader:
             self._emptied = trio.Event()
             await self._emptied.wait()
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            waiting, self._waiting = self._waiting, []
-            for sock, lane in waiting:
-                nursery.start_soon(self._serve, sock, lane)
+            task_status.started()
             await trio.sleep_forever()
 
-    async def _serve(self, sock: socket.socket, lane: Intent | None) -> None:
+    async def _serve(self, transport: StreamTransport) -> None:
         try:
-            sock.setblocking(False)
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-            await serve_stream(stream, lane, self._greet, self._after_turn)
+            await transport.run(self._after_turn)
         finally:
             self._open -= 1
             if not self._open:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from hwangso_protocol.errors import Fault, ProtocolError
 from hwangso_protocol.noise import RandomBytes
 from hwangso_protocol.ticket import PSK_BYTES, ResumeTicket, TicketRing
 
@@ -65,8 +66,15 @@ class Tickets:
         return IssuedTicket(self._keys.ticket_ring.seal(ticket, random_bytes), psk, lifetime_ms)
 
     def open(self, sealed: bytes, now_ms: int) -> ResumeTicket:
-        """Raises ProtocolError(TICKET_INVALID). Ask `is_revoked` and `is_disabled` as well."""
-        return self._keys.ticket_ring.open(sealed, now_ms)
+        """Raises ProtocolError(TICKET_INVALID). Ask `is_revoked` and `is_disabled` as well.
+
+        A ticket of a longer life than today's configuration gives is invalid, too: revocations
+        are not remembered for that long.
+        """
+        ticket = self._keys.ticket_ring.open(sealed, now_ms)
+        if now_ms - ticket.issued_at_ms > self.longest_lifetime_ms:
+            raise ProtocolError(Fault.TICKET_INVALID, "older than tickets may be now")
+        return ticket
 
     def is_revoked(self, device_id: int) -> bool:
         """Whether the device was revoked while tickets of it may still be about."""

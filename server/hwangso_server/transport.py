@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
+import trio
+
 from hwangso_protocol.hello import Intent
 
 
@@ -49,7 +51,8 @@ Greet = Callable[[Transport, Intent | None], Receiver]
 class SocketReader(Protocol):
     """Reads all accepted sockets and feeds their receivers; one object for the whole server.
 
-    `run` it in a nursery before the first `take`. Leaving the context closes what is still open.
+    `start` its `run` in a nursery before the first `take`. Leaving the context, after `run` has
+    ended, closes what is still open.
     """
 
     def __enter__(self) -> Self:
@@ -72,5 +75,5 @@ class SocketReader(Protocol):
     async def wait_empty(self) -> None:
         """Wait until no socket is open."""
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""

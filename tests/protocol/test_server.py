@@ -34,7 +34,6 @@ from hwangso_protocol.events import (
     PeerClosed,
     PeerFault,
     Proven,
-    UnknownMessage,
 )
 from hwangso_protocol.hello import HEADER, Hello, Intent, Kind, encode_header, prologue_of
 from hwangso_protocol.limits import (
@@ -403,13 +402,16 @@ def test_a_bye_proves_nothing() -> None:
     assert pass_on(client, server) == [PeerClosed(ByeReason.CLOSED)]
 
 
-def test_an_unknown_message_proves_nothing_either() -> None:
-    client, server = server_in(State.UNPROVEN, Kind.LOGIN)
+@pytest.mark.parametrize(
+    ("state", "kind"), [(State.UNPROVEN, Kind.LOGIN), (State.ENROLLING, Kind.ENROL)]
+)
+def test_strangers_get_no_answer_to_unknown_messages(state: State, kind: Kind) -> None:
+    client, server = server_in(state, kind)
     pass_on(server, client)
-    assert server.receive_data(sealed(client, b"\xa1\x61t\x66typing")) == [UnknownMessage("typing")]
-    assert server.state is State.UNPROVEN
-    client.send(Ready())
-    assert pass_on(client, server)[0] == Proven()
+    (event,) = server.receive_data(sealed(client, b"\xa1\x61t\x66typing"))
+    assert isinstance(event, PeerFault)
+    assert event.error.fault is Fault.UNEXPECTED_MESSAGE
+    assert server.state is State.CLOSED
 
 
 def sealed(connection: Connection, message: bytes) -> bytes:

@@ -18,15 +18,39 @@ from hwangso_protocol.messages import (
     Pong,
     Ready,
     Received,
+    RevokeDevice,
+    Send,
     Sent,
     Sync,
 )
+from hwangso_server import core as core_module
 from hwangso_server.core import Core
 from hwangso_server.environment import seeded_environment
 from hwangso_server.limits import HOUSEKEEPING_INTERVAL_S, READ_BATCH
 from hwangso_server.store import StoreBusy, StoreFailed
 
 # Takeover
+
+
+async def test_a_revoked_device_that_never_went_online_can_do_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    """All in one segment, with a Bye behind, so that the session is over before it is proved."""
+    async with running_server() as server:
+        await server.add_user("alice", "bob")
+        good, bob = await server.enrol("alice"), await server.enrol("bob")
+        thief = await server.enrol("alice")
+        thief.lose()
+        again = server.connect(Kind.RESUME, thief.identity)
+        await server.settle()
+        server.core.devices.revoked(thief.session.user_id, thief.session.device_id)
+        again.say(
+            Send(message_id(1), "bob", "I am revoked"), RevokeDevice(good.identity.device), Bye()
+        )
+        await server.settle()
+        assert bob.messages == []
+        assert good.is_live
+        assert server.count("stored") == 0
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -165,15 +189,61 @@ async def test_a_user_disabled_during_an_enrolment_does_not_get_in(
 
 
 async def test_what_everybody_has_received_is_pruned(autojump_clock: MockClock) -> None:
-    async with running_server() as server:
+    async with running_server(retry_window_s=5) as server:
         await server.add_user("alice", "bob")
         alice, bob = await server.enrol("alice"), await server.enrol("bob")
         await server.send(alice, 1, "bob")
-        await trio.sleep(3 * HOUSEKEEPING_INTERVAL_S)
+        await trio.sleep(5 + 3 * HOUSEKEEPING_INTERVAL_S)
         assert server.store.counters().pruned == 0
         bob.say(Received(1))
         await trio.sleep(3 * HOUSEKEEPING_INTERVAL_S)
         assert server.store.counters().pruned == 1
+
+
+async def test_a_send_tried_again_is_known_although_all_have_received_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_server(retry_window_s=60) as server:
+        await server.add_user("alice", "bob")
+        alice, bob = await server.enrol("alice"), await server.enrol("bob")
+        await server.send(alice, 1, "bob")
+        bob.take(Deliver)
+        bob.say(Received(1))
+        await trio.sleep(30)
+        await server.send(alice, 1, "bob")
+        assert bob.messages == []
+        assert server.count("duplicate") == 1
+
+
+async def test_pruning_keeps_up_with_storing(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core_module, "PRUNE_STEP", 2)
+    async with running_server(retry_window_s=1) as server:
+        await server.add_user("alice", "bob")
+        alice, bob = await server.enrol("alice"), await server.enrol("bob")
+        for number in range(20):
+            await server.send(alice, number, "bob")
+        bob.say(Received(20))
+        await trio.sleep(1 + 2 * HOUSEKEEPING_INTERVAL_S)
+        assert server.store.counters().pruned == 20
+
+
+async def test_the_oldest_stranger_makes_room(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of hellos that prove nothing does not keep out who answers in time."""
+    monkeypatch.setattr(core_module, "STRANGERS_MAX", 3)
+    async with running_server() as server:
+        await server.add_user("alice")
+        alice = await server.enrol("alice")
+        flood = [server.replay(alice.hello, alice.identity) for _ in range(4)]
+        assert [phone.transport.is_open for phone in flood] == [False, True, True, True]
+        assert server.count("dropped") == 1
+        again = await server.resume(alice.identity)
+        assert again.is_live
+        assert len(server.core.strangers) == 2
+        assert not server.core.strangers.keys() & set(server.core.presence)
 
 
 @pytest.mark.parametrize("method", ["flush_cursors", "prune"])

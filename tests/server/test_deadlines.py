@@ -54,16 +54,6 @@ def test_dropping() -> None:
     deadlines.drop("y", bucket)
 
 
-def test_the_next_deadline() -> None:
-    deadlines = Deadlines[str]()
-    assert deadlines.next_deadline_s() is None
-    bucket = deadlines.set("x", 10.0)
-    deadlines.set("y", 20.0)
-    assert deadlines.next_deadline_s() == 10.0 + TICK_S
-    deadlines.drop("x", bucket)
-    assert deadlines.next_deadline_s() == 20.0 + TICK_S
-
-
 @given(st.lists(TIMES, max_size=30), st.lists(TIMES, max_size=20))
 def test_each_item_once_and_in_time(wanted: list[float], looks: list[float]) -> None:
     deadlines = Deadlines[int]()

@@ -11,7 +11,7 @@ from hwangso_protocol.hello import Intent, Kind
 from hwangso_protocol.limits import UNAUTHENTICATED_DEFER_MAX_S
 from hwangso_protocol.messages import Deliver, ErrorCode, More, Page, Ready, Sync
 from hwangso_protocol.ticket import TicketKey, TicketRing
-from hwangso_server.admission import Admit, DeferUntil, Refusal
+from hwangso_server.admission import Admit, Deferral, Refusal
 from hwangso_server.desk import STORE_BUSY_RETRY_AFTER_MS
 from hwangso_server.limits import KNOWN_USERS_MAX
 from hwangso_server.presence import KnownUsers
@@ -436,7 +436,7 @@ def no_more_randomness(server: Server) -> None:
 async def test_a_deferral(
     autojump_clock: MockClock, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admission = ScriptedAdmission(Admit(), DeferUntil(90_000, DeferReason.EMERGENCY, b"slot"))
+    admission = ScriptedAdmission(Admit(), Deferral(90_000, DeferReason.EMERGENCY, b"slot"))
     async with running_server(admission=admission) as server:
         await server.add_user("alice")
         known = await server.enrol("alice")

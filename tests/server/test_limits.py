@@ -1,13 +1,12 @@
 """What the limits owe each other."""
 
-from hwangso_protocol.limits import PAGE_MAX_BODY_BYTES, RECORD_MAX_BYTES
-from hwangso_protocol.records import LENGTH_BYTES
+from hwangso_protocol.limits import HELLO_MAX_BYTES, PAGE_MAX_BODY_BYTES, RECORD_MAX_BYTES
 from hwangso_server import limits
 from hwangso_server.deadlines import TICK_S
 
 
-def test_one_turn_reads_the_largest_record() -> None:
-    assert limits.READ_BYTES >= LENGTH_BYTES + RECORD_MAX_BYTES
+def test_one_read_holds_the_largest_hello() -> None:
+    assert limits.READ_BYTES >= HELLO_MAX_BYTES
 
 
 def test_a_reader_may_have_several_pages_waiting() -> None:

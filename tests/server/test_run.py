@@ -45,6 +45,7 @@ from hwangso_server.folder import DataFolder, DataFolderError, DataFolderInUse
 from hwangso_server.lanes import ListenError
 from hwangso_server.limits import RESERVED_DESCRIPTORS
 from hwangso_server.store import (
+    DatabaseUnusable,
     NewMessage,
     NotADatabase,
     OnDone,
@@ -229,7 +230,7 @@ async def test_an_admin_socket_that_cannot_be_made(config: Config) -> None:
 # Stop
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_stops_it_in_order(config: Config, number: int) -> None:
     async with running(config) as server:
         alice = await enrolled(server, "alice")
@@ -514,3 +515,15 @@ async def test_connections_are_never_more_than_descriptors(
         await phone.send(Bye())
         await phone.stream.aclose()
         await stream.aclose()
+
+
+async def test_a_database_that_is_taken_away_stops_the_server(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would go on, and messages be acknowledged into a file that nobody can find."""
+    monkeypatch.setattr(run, "HOUSEKEEPING_INTERVAL_S", 0.01)
+    moved = pytest.RaisesExc(DatabaseUnusable, match="moved or deleted while the server used it")
+    with pytest.RaisesGroup(moved):
+        async with running(config):
+            await trio.Path(config.data, "messages.db").rename(Path(config.data) / "elsewhere.db")
+            await trio.sleep_forever()

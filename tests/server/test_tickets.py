@@ -75,3 +75,15 @@ def test_a_user_enabled_again() -> None:
     tickets.enable_user(7)
     tickets.enable_user(8)
     assert not tickets.is_disabled(7)
+
+
+def test_a_ticket_older_than_tickets_may_be_now() -> None:
+    """The operator made lifetimes shorter: what was revoked before is forgotten earlier, too."""
+    keys = FixedKeys()
+    issued = issue(Tickets(keys, LIFETIME_MS), random.Random(1))
+    shorter = Tickets(keys, LIFETIME_MS // 10)
+    still_good_ms = NOW_MS + shorter.longest_lifetime_ms
+    assert shorter.open(issued.sealed, still_good_ms).device_id == 3
+    with pytest.raises(ProtocolError) as caught:
+        shorter.open(issued.sealed, still_good_ms + 1)
+    assert caught.value.fault is Fault.TICKET_INVALID

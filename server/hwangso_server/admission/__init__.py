@@ -9,7 +9,7 @@ from hwangso_server.admission.decision import (
     Admit,
     Arrival,
     Decision,
-    DeferUntil,
+    Deferral,
     Refusal,
 )
 
@@ -19,6 +19,6 @@ __all__ = [
     "Arrival",
     "CapacityAdmission",
     "Decision",
-    "DeferUntil",
+    "Deferral",
     "Refusal",
 ]

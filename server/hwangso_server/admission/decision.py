@@ -27,7 +27,7 @@ class Admit(Struct, frozen=True, gc=False):
     """Go on with the handshake."""
 
 
-class DeferUntil(Struct, frozen=True, gc=False):
+class Deferral(Struct, frozen=True, gc=False):
     """Come back in `wait_ms`, with this deferral ticket."""
 
     wait_ms: int
@@ -42,7 +42,7 @@ class Refusal(Struct, frozen=True, gc=False):
     retry_after_ms: int = 0
 
 
-Decision = Admit | DeferUntil | Refusal
+Decision = Admit | Deferral | Refusal
 
 
 class Admission(Protocol):

@@ -117,7 +117,7 @@ class Enrolment:
     def _welcome(self, session: Session, user: User, device: Device, head: int) -> None:
         core = self._core
         session.identify(user.id, user.name, device.id)
-        core.known_users.learn_name(user.name, user.id)
+        core.learn_user(user.name, user.id)
         head = core.known_users.learn_head(user.id, head)
         # A new device begins at its cursor: what came before is not for it.
         session.connection.welcome_enrolled(core.desk.welcome(session, device.cursor, head))

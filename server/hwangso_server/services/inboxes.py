@@ -116,11 +116,11 @@ class Inboxes:
         except (StoreFailed, StoreClosed):
             trouble = ErrorCode.UNAVAILABLE
         else:
-            if user is None or user.disabled_at_ms is not None:
+            if user is None or user.disabled_at_ms is not None or core.tickets.is_disabled(user.id):
                 trouble = ErrorCode.UNKNOWN_USER
             else:
                 recipient_id = user.id
-                core.known_users.learn_name(name, user.id)
+                core.learn_user(name, user.id)
         for session, message in self._waiting_for_name.pop(name):
             if recipient_id is not None:
                 self._append(session, message, recipient_id)
@@ -164,14 +164,16 @@ class Inboxes:
         core = self._core
         new = result.message
         self._end(session)
-        session.send(Sent(message.id, new.at_ms))
+        session.send(Sent(message.id, result.at_ms))
         if result.duplicate:
             core.counts.add(Count.DUPLICATE)
             return
         core.counts.add(Count.STORED)
         self._publish(
             new.recipient_id,
-            Entry(result.seq, new.message_id, session.user_name, message.to, new.body, new.at_ms),
+            Entry(
+                result.seq, new.message_id, session.user_name, message.to, new.body, result.at_ms
+            ),
         )
         if result.own_seq is not None:
             self._publish(
@@ -182,7 +184,7 @@ class Inboxes:
                     session.user_name,
                     message.to,
                     new.body,
-                    new.at_ms,
+                    result.at_ms,
                 ),
             )
 

@@ -22,12 +22,27 @@ from hwangso_server.store.queries import device_by_key, find_user, user, user_he
 from hwangso_server.store.schema import HEAD
 from hwangso_server.store.writer import Writer
 
+# Of each user: what goes whatever its age, and what may go up to the first young entry. Only the
+# next entry is looked at here (seqs have no gap above `pruned_to`): mostly it is too young.
 _PRUNABLE: Final = f"""
-SELECT json_group_array(json_array(id, pruned_to, max(head - ?3, coalesce(lowest, head)))) FROM (
-    SELECT users.id, users.pruned_to, {HEAD} AS head,
-        (SELECT min(cursor) FROM devices WHERE user_id = users.id AND revoked_at_ms IS NULL)
-            AS lowest
-    FROM users WHERE users.id > ?1 ORDER BY users.id LIMIT ?2)
+SELECT json_group_array(json_array(owner, pruned_to, surplus, iif(
+    (SELECT at_ms FROM inbox WHERE user_id = owner AND seq = surplus + 1) < ?4,
+    max(surplus, received), surplus)))
+FROM (
+    SELECT owner, pruned_to, max(pruned_to, head - ?3) AS surplus, coalesce(
+        (SELECT min(cursor) FROM devices WHERE user_id = owner AND revoked_at_ms IS NULL), head
+    ) AS received
+    FROM (
+        SELECT users.id AS owner, users.pruned_to, {HEAD} AS head
+        FROM users WHERE users.id > ?1 ORDER BY users.id LIMIT ?2
+    )
+)
+"""
+
+_PRUNE: Final = """
+DELETE FROM inbox WHERE user_id = ?1 AND seq <= coalesce((
+    SELECT seq - 1 FROM inbox WHERE user_id = ?1 AND seq > ?2 AND seq <= ?3 AND at_ms >= ?4
+    ORDER BY seq LIMIT 1), ?3)
 """
 
 _ADVANCE: Final = f"""
@@ -42,7 +57,7 @@ FROM json_each(?) AS advance JOIN devices ON devices.id = json_extract(advance.v
 """
 
 _cursors: Final = msgspec.json.Decoder(list[tuple[int, int]])
-_prunable: Final = msgspec.json.Decoder(list[tuple[int, int, int]])
+_prunable: Final = msgspec.json.Decoder(list[tuple[int, int, int, int]])
 
 
 def create_user(writer: Writer, name: str, password_hash: str, at_ms: int) -> User:
@@ -114,20 +129,28 @@ def advance_cursors(
     return _cursors.decode(text)
 
 
-def prune(writer: Writer, after_user_id: int, retained: int, limit: int) -> tuple[Pruned, int]:
+def prune(
+    writer: Writer, after_user_id: int, retained: int, limit: int, received_before_ms: int
+) -> tuple[Pruned, int]:
     """One step over the users after this id; also says after which user the next step begins."""
     connection = writer.connection
-    (text,) = connection.execute(_PRUNABLE, (after_user_id, limit, retained)).fetchone()
+    (text,) = connection.execute(
+        _PRUNABLE, (after_user_id, limit, retained, received_before_ms)
+    ).fetchone()
     users = sorted(_prunable.decode(text))
     deleted = 0
-    for user_id, pruned_to, floor in users:
-        up_to = min(floor, pruned_to + limit - deleted)
-        if up_to > pruned_to:
-            connection.execute("DELETE FROM inbox WHERE user_id = ? AND seq <= ?", (user_id, up_to))
-            connection.execute("UPDATE users SET pruned_to = ? WHERE id = ?", (up_to, user_id))
-            deleted += up_to - pruned_to
-        if up_to < floor:
-            return Pruned(deleted, False), after_user_id
+    for user_id, pruned_to, surplus, received in users:
+        if received > pruned_to:
+            most = pruned_to + limit - deleted
+            gone = connection.execute(
+                _PRUNE, (user_id, min(surplus, most), min(received, most), received_before_ms)
+            ).rowcount
+            connection.execute(
+                "UPDATE users SET pruned_to = ? WHERE id = ?", (pruned_to + gone, user_id)
+            )
+            deleted += gone
+            if deleted == limit:  # perhaps this user has more
+                return Pruned(deleted, False), after_user_id
         after_user_id = user_id
     complete = len(users) < limit
     return Pruned(deleted, complete), 0 if complete else after_user_id

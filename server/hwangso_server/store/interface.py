@@ -7,8 +7,7 @@ tests/server/store/conformance.
 - A *user* is an account, a *device* an enrolled phone of a user. Neither is ever deleted: a user is
   disabled, a device revoked, so an id means the same thing for ever.
 - Each user has an *inbox*: entries numbered by `seq`, 1, 2, 3 and so on without a gap. The *head*
-  is the
-  last seq given out (0: none yet); pruning old entries never changes it.
+  is the last seq given out (0: none yet); pruning old entries never changes it.
 - Each device has a *cursor*: the seq up to which it has received its user's inbox.
 - Times are integer milliseconds since the Unix epoch and always come from the caller.
 
@@ -147,13 +146,16 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
     """A message that is on disk."""
 
     message: NewMessage
+    """As it was handed in; of a duplicate this is the retry."""
     seq: int
     """In the recipient's inbox."""
     own_seq: int | None
     """In the sender's inbox, where the sender's other devices find it; None when it is not there.
     For a message to oneself it is None too: `seq` says it all."""
+    at_ms: int
+    """The time in the recipient's inbox."""
     duplicate: bool
-    """It was there already: nothing was stored, the seqs are those of the first time."""
+    """It was there already: nothing was stored, seqs and time are those of the first time."""
 
 
 AppendResult: TypeAlias = Appended | UnknownUser | StoreFailed
@@ -225,8 +227,6 @@ class Store(Protocol):
 
     async def find_user(self, name: str) -> User | None: ...
 
-    async def user(self, user_id: int) -> User | None: ...
-
     async def list_users(self, after: str = "", limit: int = 1000) -> Sequence[UserSummary]:
         """Those after the name `after`, in order of name (by code point), at most `limit` (>=
         1)."""
@@ -279,9 +279,11 @@ class Store(Protocol):
         (given on opening) is called once. Both must not raise or block: as with Trio's
         `run_sync_soon`, an exception there ends the program.
 
-        An entry is unique by inbox, sender and message id, for as long as it is not pruned. Clients
-        must not use a message id twice: a second message with it, to another recipient, reaches the
-        recipient but not the sender's own inbox.
+        An entry is unique by inbox, sender and message id, until it is pruned: a retry of a message
+        that is still in the recipient's inbox stores nothing and is answered as a duplicate, a
+        later one is a new message. How long that is at least is for the caller of `prune` to say.
+        Clients must not use a message id twice: a second message with it, to another recipient,
+        reaches the recipient but not the sender's own inbox.
         """
 
     def advance_cursor(self, device_id: int, seq: int) -> None:
@@ -295,12 +297,18 @@ class Store(Protocol):
     async def flush_cursors(self) -> None:
         """Make all advances durable. Housekeeping calls it each second; closing does, too."""
 
-    async def prune(self, retained: int, limit: int) -> Pruned:
-        """One bounded step of deleting what all devices have received, or what is too old.
+    async def prune(self, retained: int, limit: int, received_before_ms: int) -> Pruned:
+        """One bounded step of deleting what all devices have received, or what is too much.
 
-        Entries of a user go up to the lowest cursor of the unrevoked devices (all if there is
-        none), and in any case all but the newest `retained`. A step looks at no more than `limit`
-        (>= 1) users and deletes no more than `limit` entries. Only flushed cursors count.
+        Of each inbox goes, whatever its age, all but the newest `retained`; and behind that, what
+        all unrevoked devices have received (any entry if there is none) with an `at_ms` before
+        `received_before_ms`, up to the first entry that is younger or not received. So a send tried
+        again after that time finds its first copy, unless `retained` newer ones have come since.
+        After the clock was set back, an entry from the future holds up those behind it until its
+        time has come; `retained` bounds that, too.
+
+        A step looks at no more than `limit` (>= 1) users, deletes no more than `limit` entries, and
+        reads at most one entry of each user that it does not delete. Only flushed cursors count.
         """
 
     # Health

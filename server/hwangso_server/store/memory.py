@@ -59,8 +59,8 @@ class _Account(msgspec.Struct):
     devices: list[int] = []
     entries: list[Entry] = []
     head: int = 0
-    seqs: dict[tuple[int, bytes], int] = {}
-    """Of the entries, by sender and message id."""
+    stored: dict[tuple[int, bytes], Entry] = {}
+    """The entries by sender and message id."""
 
 
 class MemoryStore(Store):
@@ -99,11 +99,6 @@ class MemoryStore(Store):
         await self._turn()
         user_id = self._user_ids.get(name)
         return None if user_id is None else self._accounts[user_id].user
-
-    async def user(self, user_id: int) -> User | None:
-        await self._turn()
-        account = self._accounts.get(user_id)
-        return None if account is None else account.user
 
     async def list_users(self, after: str = "", limit: int = 1000) -> Sequence[UserSummary]:
         check_text(after)
@@ -228,29 +223,25 @@ class MemoryStore(Store):
                 stored.append((device_id, self._devices[device_id].cursor))
         self._cursors.written(advanced, stored)
 
-    async def prune(self, retained: int, limit: int) -> Pruned:
+    async def prune(self, retained: int, limit: int, received_before_ms: int) -> Pruned:
         check_limit(limit)
         await self._turn()
         user_ids = [id_ for id_ in self._accounts if id_ > self._prune_after][:limit]
         deleted = 0
+        complete = False
         for user_id in user_ids:
-            account = self._accounts[user_id]
-            cursors = [self._devices[id_].cursor for id_ in self._unrevoked(account)]
-            floor = max(min(cursors, default=account.head), account.head - retained)
-            prunable = [entry for entry in account.entries if entry.seq <= floor]
-            gone = prunable[: limit - deleted]
-            del account.entries[: len(gone)]
-            for entry in gone:
-                del account.seqs[entry.sender_id, entry.message_id]
-            deleted += len(gone)
-            if len(gone) < len(prunable):
+            deleted += self._prune_inbox(
+                self._accounts[user_id], retained, limit - deleted, received_before_ms
+            )
+            if deleted == limit:  # perhaps this user has more
                 break
             self._prune_after = user_id
         else:
-            if len(user_ids) < limit:
-                self._prune_after = 0
+            complete = len(user_ids) < limit
+        if complete:
+            self._prune_after = 0
         self._count(pruned=deleted)
-        return Pruned(deleted, self._prune_after == 0 and len(user_ids) < limit)
+        return Pruned(deleted, complete)
 
     # Health
 
@@ -293,6 +284,21 @@ class MemoryStore(Store):
     def _unrevoked(self, account: _Account) -> list[int]:
         return [id_ for id_ in account.devices if self._devices[id_].revoked_at_ms is None]
 
+    def _prune_inbox(
+        self, account: _Account, retained: int, limit: int, received_before_ms: int
+    ) -> int:
+        cursors = [self._devices[id_].cursor for id_ in self._unrevoked(account)]
+        received = min(cursors, default=account.head)
+        gone = 0
+        for entry in account.entries[:limit]:
+            surplus = entry.seq <= account.head - retained
+            if not surplus and (entry.seq > received or entry.at_ms >= received_before_ms):
+                break
+            del account.stored[entry.sender_id, entry.message_id]
+            gone += 1
+        del account.entries[:gone]
+        return gone
+
     def _commit(self) -> None:
         batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
         appended = self._counters.appended
@@ -312,10 +318,11 @@ class MemoryStore(Store):
             return UnknownUser(f"there is no user with id {unknown}")
         once = (message.sender_id, message.message_id)
         to_self = sender is recipient
-        if once in recipient.seqs:
+        own = None if to_self else sender.stored.get(once)
+        if once in recipient.stored:
             self._count(duplicates=1)
-            own_seq = None if to_self else sender.seqs.get(once)
-            return Appended(message, recipient.seqs[once], own_seq, True)
+            first = recipient.stored[once]
+            return Appended(message, first.seq, None if own is None else own.seq, first.at_ms, True)
         entry = Entry(
             0,
             message.message_id,
@@ -330,14 +337,15 @@ class MemoryStore(Store):
         own_seq = None
         others = [id_ for id_ in self._unrevoked(sender) if id_ != message.sender_device_id]
         if others and not to_self:
-            own_seq = sender.seqs.get(once) or self._add(sender, entry)
+            own_seq = self._add(sender, entry) if own is None else own.seq
         self._count(appended=1)
-        return Appended(message, seq, own_seq, False)
+        return Appended(message, seq, own_seq, message.at_ms, False)
 
     def _add(self, account: _Account, entry: Entry) -> int:
         account.head += 1
-        account.entries.append(msgspec.structs.replace(entry, seq=account.head))
-        account.seqs[entry.sender_id, entry.message_id] = account.head
+        entry = msgspec.structs.replace(entry, seq=account.head)
+        account.entries.append(entry)
+        account.stored[entry.sender_id, entry.message_id] = entry
         return account.head
 
     def _count(

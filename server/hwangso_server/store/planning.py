@@ -6,7 +6,7 @@ rare, and the unique index finds them. Then the batch is planned again with the 
 """
 
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -24,12 +24,20 @@ class Inbox(msgspec.Struct):
 EntryKey: TypeAlias = tuple[int, int, bytes]
 """Inbox user, sender user, message id: an entry is unique by these."""
 
+
+class Stored(NamedTuple):
+    """Where and since when an entry is in an inbox."""
+
+    seq: int
+    at_ms: int
+
+
 PlannedEntry: TypeAlias = tuple[int, int, int]
 """Inbox user, seq, index of the message in the batch."""
 
 
 def plan(
-    messages: Iterable[NewMessage], inboxes: dict[int, Inbox], known: dict[EntryKey, int]
+    messages: Iterable[NewMessage], inboxes: dict[int, Inbox], known: dict[EntryKey, Stored]
 ) -> tuple[list[PlannedEntry], list[Appended | UnknownUser]]:
     """The entries to store and each message's result, both in the order of the messages.
 
@@ -48,18 +56,21 @@ def plan(
             continue
         key = (recipient_id, sender_id, message.message_id)
         own_key = (sender_id, sender_id, message.message_id)
-        seq = known.get(key)
-        if seq is not None:
-            own_seq = known.get(own_key) if own_key != key else None
-            results.append(Appended(message, seq, own_seq, True))
+        stored = known.get(key)
+        own = known.get(own_key) if own_key != key else None
+        if stored is not None:
+            own_seq = None if own is None else own.seq
+            results.append(Appended(message, stored.seq, own_seq, stored.at_ms, True))
             continue
-        recipient.head = known[key] = seq = recipient.head + 1
+        recipient.head = seq = recipient.head + 1
+        known[key] = Stored(seq, message.at_ms)
         entries.append((recipient_id, seq, index))
         own_seq = None
         if own_key != key and sender.devices - {message.sender_device_id}:
-            own_seq = known.get(own_key)
-            if own_seq is None:
-                sender.head = known[own_key] = own_seq = sender.head + 1
-                entries.append((sender_id, own_seq, index))
-        results.append(Appended(message, seq, own_seq, False))
+            if own is None:
+                sender.head += 1
+                known[own_key] = own = Stored(sender.head, message.at_ms)
+                entries.append((sender_id, own.seq, index))
+            own_seq = own.seq
+        results.append(Appended(message, seq, own_seq, message.at_ms, False))
     return entries, results

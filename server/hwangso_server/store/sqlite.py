@@ -132,9 +132,6 @@ class SqliteStore(Store):
         check_text(name)
         return await self._query(partial(queries.find_user, name=name))
 
-    async def user(self, user_id: int) -> User | None:
-        return await self._query(partial(queries.user, user_id=user_id))
-
     async def list_users(self, after: str = "", limit: int = 1000) -> Sequence[UserSummary]:
         check_text(after)
         check_limit(limit)
@@ -204,10 +201,14 @@ class SqliteStore(Store):
         self._check_open()
         await self._flush_cursors()
 
-    async def prune(self, retained: int, limit: int) -> Pruned:
+    async def prune(self, retained: int, limit: int, received_before_ms: int) -> Pruned:
         check_limit(limit)
         step = partial(
-            changes.prune, after_user_id=self._prune_after, retained=retained, limit=limit
+            changes.prune,
+            after_user_id=self._prune_after,
+            retained=retained,
+            limit=limit,
+            received_before_ms=received_before_ms,
         )
         pruned, self._prune_after = await self._change(step)
         self._pruned += pruned.deleted

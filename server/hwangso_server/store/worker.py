@@ -15,6 +15,7 @@ from typing import Final, Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 import trio
 from outcome import Error, Outcome
 
+from hwangso_server.store.failures import another
 from hwangso_server.store.interface import StoreFailed
 
 T_co = TypeVar("T_co", covariant=True)
@@ -56,13 +57,16 @@ class Call(Generic[T_co]):
         return answer
 
     def settle(self) -> None:
-        if self._task is not None and self.answer is not None:
-            trio.lowlevel.reschedule(self._task, self.answer)
-            self._task = None
+        if self.answer is not None:
+            self._tell(self.answer)
 
     def fail(self, error: StoreFailed) -> None:
-        self.answer = Error(error)
-        self.settle()
+        self._tell(Error(another(error)))  # not by way of `answer`: the thread may be setting it
+
+    def _tell(self, answer: Outcome[T_co]) -> None:
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task, answer)
+            self._task = None
 
 
 class Worker(Generic[JobT]):

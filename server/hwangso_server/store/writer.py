@@ -29,7 +29,7 @@ from hwangso_server.store.interface import (
     StoreError,
     StoreFailed,
 )
-from hwangso_server.store.planning import EntryKey, Inbox, PlannedEntry, plan
+from hwangso_server.store.planning import EntryKey, Inbox, PlannedEntry, Stored, plan
 from hwangso_server.store.schema import HEAD
 from hwangso_server.store.worker import Call
 
@@ -59,7 +59,7 @@ FROM json_each(?) AS wanted JOIN users ON users.id = wanted.value
 """
 
 _FIND: Final = f"""
-SELECT json_group_array(json_array(wanted.key, inbox.seq))
+SELECT json_group_array(json_array(wanted.key, inbox.seq, inbox.at_ms))
 FROM json_each(?1) AS wanted
 JOIN inbox ON inbox.user_id = json_extract(wanted.value, '$[0]')
     AND inbox.sender_id = json_extract(wanted.value, '$[1]')
@@ -67,7 +67,7 @@ JOIN inbox ON inbox.user_id = json_extract(wanted.value, '$[0]')
 """
 
 _loaded: Final = msgspec.json.Decoder(list[tuple[int, int, frozenset[int]]])
-_found: Final = msgspec.json.Decoder(list[tuple[int, int]])
+_found: Final = msgspec.json.Decoder(list[tuple[int, int, int]])
 
 
 class Backlog:
@@ -225,7 +225,7 @@ class Writer:
         for user in oldest:
             del self._inboxes[user]
 
-    def _find(self, messages: Iterable[NewMessage]) -> dict[EntryKey, int]:
+    def _find(self, messages: Iterable[NewMessage]) -> dict[EntryKey, Stored]:
         keys = list(
             {
                 (inbox, m.sender_id, m.message_id)
@@ -236,7 +236,7 @@ class Writer:
         ids = b"".join([message_id for _, _, message_id in keys])
         wanted = _json([(inbox, sender) for inbox, sender, _ in keys])
         (text,) = self.connection.execute(_FIND, (wanted, ids)).fetchone()
-        return {keys[index]: seq for index, seq in _found.decode(text)}
+        return {keys[index]: Stored(seq, at_ms) for index, seq, at_ms in _found.decode(text)}
 
     def _change(self, jobs: Sequence[Change[object]]) -> None:
         self.connection.execute("BEGIN IMMEDIATE")

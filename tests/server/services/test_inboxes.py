@@ -372,12 +372,12 @@ async def test_a_message_while_a_page_is_read_leaves_no_gap(autojump_clock: Mock
 async def test_what_was_pruned_does_not_hold_a_device_up(autojump_clock: MockClock) -> None:
     async with running_server() as server:
         alice, bob = await inbox_of_bob(server, 3)
-        await server.store.prune(1, 100)
+        await server.store.prune(1, 100, EPOCH_MS + 1)
         page = await ask(server, bob, Sync(0))
         assert (page.head, seqs(page)) == (3, [3])
         bob.say(Received(3))
         await server.store.flush_cursors()
-        await server.store.prune(1, 100)
+        await server.store.prune(1, 100, EPOCH_MS + 1)
         page = await ask(server, bob, Sync(0))
         assert (page.head, page.entries) == (3, ())
         await server.send(alice, 4, "bob")

@@ -102,7 +102,7 @@ async def test_all_is_there_after_opening_again(
         await send(store, *(message(phone, bob, number, "안녕") for number in range(3)))
         await store.revoke_device(lost.id, 7)
         await store.set_disabled("bob", 8)
-        await store.prune(1, 100)
+        await store.prune(1, 100, 0)
         store.advance_cursor(phone.id, 3)  # closing flushes
         before = (await store.list_users(), await store.devices(bob.id))
         page = await store.page(bob.id, 0, 10, PLENTY)

@@ -89,17 +89,21 @@ async def test_each_caller_gets_its_answer() -> None:
 
 async def test_a_failed_batch_fails_what_waits_too() -> None:
     adder = Adder()
-    jobs = [Sum(-1), Sum(2)]
-    for job in jobs:
-        adder.worker.submit(job)
-    adder.go.release()
-    await adder.worker.drained()
+    caught: list[StoreFailed] = []
+
+    async def add(number: int) -> None:
+        with pytest.raises(StoreFailed, match="negative") as failure:
+            await adder.add(number, [])
+        caught.append(failure.value)
+
+    async with trio.open_nursery() as nursery:
+        for number in [-1, -2, -3]:
+            nursery.start_soon(add, number)
+        await trio.testing.wait_all_tasks_blocked()
+        adder.go.release()
     assert [str(error) for error in adder.failures] == ["negative"]
-    for job in jobs:
-        assert job.answer is not None
-        with pytest.raises(StoreFailed, match="negative"):
-            job.answer.unwrap()
-    assert adder.batches == [[-1]]
+    assert len({id(error) for error in [*caught, *adder.failures]}) == 4  # to each its own
+    assert len(adder.batches) == 1
     await adder.worker.stop()
     assert adder.closed_in == "adder"
 

@@ -41,7 +41,7 @@ def test_a_backlog_counts_what_waits() -> None:
     answers: list[AppendResult] = []
     job = Append(to(1, 1), b"hi", answers.append, backlog)
     assert (backlog.messages, backlog.body_bytes, backlog.answered) == (1, 2, 0)
-    job.result = Appended(to(1, 1), 1, None, False)
+    job.result = Appended(to(1, 1), 1, None, 0, False)
     job.settle()
     assert (backlog.messages, backlog.body_bytes, backlog.answered) == (0, 0, 1)
     assert answers == [job.result]

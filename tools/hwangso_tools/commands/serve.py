@@ -44,6 +44,8 @@ class ServeFlags:
     """Devices that a user may have enrolled [16]."""
     inbox_retained: int | None = None
     """Newest messages kept for devices that have not come for them [10000]."""
+    retry_window_s: int | None = None
+    """How long a send that is tried again is known [86400, a day]."""
     connections_max: int | None = None
     """Connections at once [as many as file descriptors allow]."""
     keepalive_s: int | None = None

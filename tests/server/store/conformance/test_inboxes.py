@@ -37,7 +37,7 @@ async def test_a_message_arrives_as_it_was_sent(
         alice, [phone] = await enrol(store, "alice")
         bob, _ = await enrol(store, "bob")
         new = message(phone, bob, 7, "안녕", at_ms=1234)
-        assert await send(store, new) == [Appended(new, 1, None, False)]
+        assert await send(store, new) == [Appended(new, 1, None, 1234, False)]
         page = await store.page(bob.id, 0, 10, PLENTY)
         entry = Entry(1, (7).to_bytes(16, "big"), alice.id, bob.id, "alice", "bob", "안녕", 1234)
         assert page == Page((entry,), 1)
@@ -105,8 +105,8 @@ async def test_a_message_to_oneself_is_there_once(
     async with open_store() as store:
         alice, [phone, _] = await enrol(store, "alice", phones=2)
         note = message(phone, alice, 1)
-        assert await send(store, note) == [Appended(note, 1, None, False)]
-        assert await send(store, note) == [Appended(note, 1, None, True)]
+        assert await send(store, note) == [Appended(note, 1, None, 100, False)]
+        assert await send(store, note) == [Appended(note, 1, None, 100, True)]
         assert seqs(await store.page(alice.id, 0, 10, PLENTY)) == [1]
 
 
@@ -121,16 +121,32 @@ async def test_a_send_tried_again_stores_nothing(
         await send(store, *first)
         results = await send(store, *again, again[1])
         assert results == [
-            Appended(again[0], 3, 3, True),
-            Appended(again[1], 4, 4, False),
-            Appended(again[2], 5, 5, False),
-            Appended(again[1], 4, 4, True),
+            Appended(again[0], 3, 3, 100, True),
+            Appended(again[1], 4, 4, 100, False),
+            Appended(again[2], 5, 5, 100, False),
+            Appended(again[1], 4, 4, 100, True),
         ]
         bodies = [e.body for e in (await store.page(bob.id, 0, 10, PLENTY)).entries]
         assert bodies == ["first", "first", "first", "again", "again"]
         assert seqs(await store.page(alice.id, 0, 10, PLENTY)) == [1, 2, 3, 4, 5]
         counters = store.counters()
         assert (counters.appended, counters.duplicates) == (5, 2)
+
+
+async def test_a_send_tried_again_keeps_its_time(
+    open_store: OpenStore, enrol: Enrol, send: Send, message: Message
+) -> None:
+    async with open_store() as store:
+        bob, [phone] = await enrol(store, "bob")
+        [stored, later, latest] = [message(phone, bob, 1, at_ms=at_ms) for at_ms in (5, 6, 7)]
+        results = [*await send(store, stored, later), *await send(store, latest)]
+        assert results == [
+            Appended(stored, 1, None, 5, False),
+            Appended(later, 1, None, 5, True),
+            Appended(latest, 1, None, 5, True),
+        ]
+        [entry] = (await store.page(bob.id, 0, 10, PLENTY)).entries
+        assert entry.at_ms == 5
 
 
 async def test_a_retry_keeps_the_copies_of_the_first_time(
@@ -142,7 +158,7 @@ async def test_a_retry_keeps_the_copies_of_the_first_time(
         new = message(phone, bob, 1)
         await send(store, new)
         await store.add_device(alice.id, "tablet", b"t" * 32, 6, limit=2)
-        assert await send(store, new) == [Appended(new, 1, None, True)]
+        assert await send(store, new) == [Appended(new, 1, None, 100, True)]
         assert (await store.page(alice.id, 0, 10, PLENTY)).head == 0
 
 

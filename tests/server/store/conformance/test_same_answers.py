@@ -26,6 +26,7 @@ user_ids = st.integers(1, 5)
 device_ids = st.integers(1, 7)
 keys = st.sampled_from([bytes([number]) * 32 for number in range(6)])
 times = st.integers(0, 5)
+times_of_first_messages = [1, 3, 2, 4]
 seqs = st.integers(-1, 12)
 limits = st.integers(1, 4)
 messages = st.builds(
@@ -63,7 +64,6 @@ operations: st.SearchStrategy[list[Operation]] = st.lists(
     st.one_of(
         st.builds(lambda name, at: lambda store: store.create_user(name, "hash", at), names, times),
         st.builds(lambda name: lambda store: store.find_user(name), names),
-        st.builds(lambda user: lambda store: store.user(user), user_ids),
         st.builds(lambda name, n: lambda store: store.list_users(name, n), names, limits),
         st.builds(
             lambda name, at: lambda store: store.set_disabled(name, at), names, st.none() | times
@@ -94,9 +94,10 @@ operations: st.SearchStrategy[list[Operation]] = st.lists(
         st.builds(lambda device, seq: lambda store: advance(store, device, seq), device_ids, seqs),
         st.just(lambda store: store.flush_cursors()),
         st.builds(
-            lambda kept, n: lambda store: store.prune(kept, n),
+            lambda kept, n, before: lambda store: store.prune(kept, n, before),
             times,
             limits,
+            times,
         ),
     ),
     max_size=30,
@@ -134,7 +135,11 @@ def test_sqlite_and_memory_give_the_same_answers(operations: list[Operation]) ->
             for store in (memory, sqlite):
                 for name in ["alice", "bob"]:
                     user = await store.create_user(name, "hash", 1)
-                    await store.add_device(user.id, "phone", bytes([user.id]) * 32, 1, 3)
+                    phone = await store.add_device(user.id, "phone", bytes([user.id]) * 32, 1, 3)
+                    for at_ms in times_of_first_messages:
+                        number = bytes([at_ms]) * 16
+                        first = NewMessage(user.id, phone.id, user.id, number, "first", at_ms)
+                        await append_all(store, [first])
             for operation in operations:
                 assert await answer(sqlite, operation) == await answer(memory, operation)
             assert await everything(sqlite) == await everything(memory)

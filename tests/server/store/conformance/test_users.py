@@ -1,4 +1,4 @@
-"""Users of a store: made once, found by name or id, listed in order, disabled and enabled."""
+"""Users of a store: made once, found by name, listed in order, disabled and enabled."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -20,18 +20,16 @@ Enrol = Callable[..., Awaitable[tuple[User, list[Device]]]]
 Send = Callable[..., Awaitable[list[AppendResult]]]
 
 
-async def test_a_user_is_found_by_name_and_by_id(open_store: OpenStore) -> None:
+async def test_a_user_is_found_by_name(open_store: OpenStore) -> None:
     async with open_store() as store:
         alice = await store.create_user("alice", "secret", 1_700_000_000_000)
         assert alice == User(alice.id, "alice", "secret", 1_700_000_000_000, None)
         assert await store.find_user("alice") == alice
-        assert await store.user(alice.id) == alice
 
 
 async def test_who_does_not_exist_is_none(open_store: OpenStore) -> None:
     async with open_store() as store:
         assert await store.find_user("nobody") is None
-        assert await store.user(1) is None
 
 
 async def test_a_name_is_taken_once_and_exactly(open_store: OpenStore) -> None:
