@@ -22,6 +22,7 @@ from hwangso_server.environment import Environment
 from hwangso_server.limits import (
     HOUSEKEEPING_INTERVAL_S,
     IDLE_FACTOR,
+    PRUNE_BUDGET_S,
     PRUNE_STEP,
     PRUNE_STEPS_MAX,
     READ_BATCH,
@@ -188,9 +189,10 @@ class Core:
 
     async def _prune(self) -> None:
         received_before_ms = self.clock.wall_ms() - self.config.retry_window_s * 1000
+        until_s = self.clock.now_s() + PRUNE_BUDGET_S
         for _ in range(PRUNE_STEPS_MAX):
             pruned = await self.store.prune(
                 self.config.inbox_retained, PRUNE_STEP, received_before_ms
             )
-            if pruned.round_complete:
+            if pruned.round_complete or self.clock.now_s() >= until_s:
                 return

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwangso_protocol import __version__
-from hwangso_tools.cli import make_app, run
+from hwangso_tools.commands.tree import make_app, run
 from hwangso_tools.errors import ExitCode
 
 HWANGSO = [sys.executable, "-m", "hwangso_tools"]
@@ -22,7 +22,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_version_loads_no_command() -> None:
     probe = (
-        "import sys; from hwangso_tools.cli import run; run(['--version']);"
+        "import sys; from hwangso_tools.commands.tree import run; run(['--version']);"
         "print(*sys.modules, sep='\\n')"
     )
     shown = subprocess.run(

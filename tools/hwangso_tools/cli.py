@@ -1,87 +1,75 @@
-"""The `hwangso` command: the tree of its commands, and how each run of it ends.
+"""The `hwangso` command as it is started, and how it ends.
 
-A command's module is imported when it is called, so that `hwangso --version` is quick.
+Everything else is imported in `main`, under its care: the commands take 0.2 s and more to import,
+and Ctrl-C in that time is one line as well.
 """
 
+import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from types import FrameType
 from typing import Final
 
-from cyclopts import App, CycloptsError
+from hwangso_tools.errors import ExitCode, say_error
 
-from hwangso_tools import __version__
-from hwangso_tools.errors import CommandError, ExitCode, one_line
-
-_ABOUT: Final = (
-    "A reference stack for the connection tier of a phone messenger.\n\n"
-    "Start with `hwangso demo`: a server and 1,000 emulated phones on this machine, in about half "
-    "a minute. By hand: `hwangso serve --registration open` in one terminal, `hwangso swarm "
-    "--devices 100 --seconds 20 --server 127.0.0.1:7744` in another.\n\n"
-    "Exit codes: 0 all is well, 1 the run's own verdict is bad, 2 wrong arguments or "
-    "configuration, 3 the server could not be reached or trusted, 74 storage failed, 130 "
-    "interrupted with Ctrl-C."
-)
+_ENDED_BY: Final = {
+    signal.SIGINT: ("interrupted", ExitCode.INTERRUPTED),
+    signal.SIGTERM: ("ended by SIGTERM", ExitCode.TERMINATED),
+    signal.SIGHUP: ("ended by SIGHUP", ExitCode.HUNG_UP),
+}
+"""What is said, and the exit code."""
 
 
-def make_app() -> App:
-    """The tree of commands."""
-    app = App(
-        name="hwangso",
-        version=__version__,
-        help=_ABOUT,
-        help_format="plaintext",
-        suppress_keyboard_interrupt=False,  # `main` says what it is
-    )
-    here = "hwangso_tools.commands"
-    app.command(f"{here}.serve:serve", name="serve", help="Run a server until it is stopped.")
-    app.command(f"{here}.demo:demo", name="demo", help="Server and phones: cut them, count them.")
-    app.command(f"{here}.swarm:swarm", name="swarm", help="Many emulated phones for a server.")
-    app.command(f"{here}.bench:app", name="bench", help="How fast and how small the server is.")
-    app.command(f"{here}.user:app", name="user", help="Accounts: add, list, disable, enable.")
-    app.command(f"{here}.device:app", name="device", help="Devices of a user: list, revoke.")
-    app.command(f"{here}.keys:app", name="keys", help="The server's keys: show, rotate.")
-    app.command(f"{here}.running:stats", name="stats", help="What a running server has counted.")
-    app.command(f"{here}.running:stop", name="stop", help="Stop a running server gracefully.")
-    return app
+class Interruption:
+    """Which signal asked the command to end. SIGTERM and SIGHUP come as KeyboardInterrupt, like
+    Ctrl-C: Trio knows where that may be raised, and all that is open is closed on the way out."""
 
+    def __init__(self) -> None:
+        self.by: signal.Signals | None = None
 
-def run(arguments: Sequence[str]) -> int:
-    """Carry out one command and give its exit code. Errors are one line on standard error."""
-    app = make_app()
-    try:
-        result = app(
-            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
-        )
-    except CycloptsError as error:
-        return _failed(str(error), ExitCode.USAGE)
-    except CommandError as error:
-        return _failed(str(error), error.code)
-    return result if isinstance(result, int) else ExitCode.OK
+    def watch(self) -> None:
+        """From now on. A SIGHUP that is ignored stays so: that is how `nohup` works. SIGINT is
+        not: a shell ignores it for what a script runs in the background, and it carries the
+        others."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._interrupt)
+
+    def _interrupt(self, number: int, _: FrameType | None) -> None:
+        """Once: what cleans up then is bounded, and only Ctrl-C breaks it off."""
+        if self.by is None:
+            self.by = signal.Signals(number)
+            signal.raise_signal(signal.SIGINT)
+
+    def explains(self, error: BaseException) -> bool:
+        """Whether the error is the interruption, or that the terminal went with SIGHUP."""
+        return _is_interrupt(error) or (self.by is not None and isinstance(error, OSError))
 
 
 def main() -> None:
     """The console script."""
+    interruption = Interruption()
     try:
-        code = run(sys.argv[1:])
+        interruption.watch()
+        commands = importlib.import_module("hwangso_tools.commands.tree")
+        code: int = commands.run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # piped into `head`: who read has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.VERDICT
     except BaseException as error:
-        if not _is_interrupt(error):
+        if interruption.explains(error):
+            said, code = _ENDED_BY[interruption.by or signal.SIGINT]
+            say_error(said)
+        elif isinstance(error, BrokenPipeError):  # piped into `head`: who read has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = ExitCode.VERDICT
+        else:
             raise
-        code = _failed("interrupted", ExitCode.INTERRUPTED)
-    sys.exit(int(code))
-
-
-def _failed(text: str, code: ExitCode) -> ExitCode:
-    print(f"hwangso: {one_line(text)}", file=sys.stderr)
-    return code
+    sys.exit(code)
 
 
 def _is_interrupt(error: BaseException) -> bool:
-    """Whether it is Ctrl-C; Trio delivers that inside a group."""
+    """Whether it is KeyboardInterrupt; Trio delivers that inside a group."""
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(KeyboardInterrupt) is not None
     return isinstance(error, KeyboardInterrupt)

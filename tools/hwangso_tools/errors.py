@@ -1,12 +1,15 @@
 """How a command ends: its exit code, and the one line that says what went wrong."""
 
+import sys
+from contextlib import suppress
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
     """What scripts can rely on; `tools/README.md` has the table.
 
-    STORAGE is EX_IOERR of sysexits.h, INTERRUPTED what a shell shows for SIGINT (128 + 2).
+    STORAGE is EX_IOERR of sysexits.h; the last three are what a shell shows for a program that a
+    signal ended, 128 + its number.
     """
 
     OK = 0
@@ -17,7 +20,9 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3
     """No server there, or not the one with the key that was given."""
     STORAGE = 74
+    HUNG_UP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class CommandError(Exception):
@@ -31,6 +36,12 @@ class CommandError(Exception):
 def one_line(text: str) -> str:
     """The text on one line, as errors on standard error are."""
     return " ".join(text.split())
+
+
+def say_error(line: str) -> None:
+    """Write the one line on standard error, unless that is gone, as with a closed terminal."""
+    with suppress(OSError):
+        print(f"hwangso: {one_line(line)}", file=sys.stderr, flush=True)
 
 
 def first_of(group: BaseExceptionGroup[BaseException]) -> Exception:

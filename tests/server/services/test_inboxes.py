@@ -448,3 +448,11 @@ async def test_an_empty_page_skips_nothing_that_was_published_meanwhile(
             await server.settle()
         assert seqs(bob.take(Deliver)) == [1]
         assert seqs(bob.take(Page)) == [1]
+
+
+async def test_a_retry_is_told_the_time_of_the_first(autojump_clock: MockClock) -> None:
+    async with running_server() as server:
+        alice, _ = await two_phones(server)
+        first = await server.send(alice, 1, "bob")
+        autojump_clock.jump(5)
+        assert (await server.send(alice, 1, "bob")).at_ms == first.at_ms

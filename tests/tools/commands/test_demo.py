@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hwangso_tools.cli import run
+from hwangso_tools.commands.tree import run
 
 
 def test_the_main_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from hwangso_tools.childserver import child_server
-from hwangso_tools.cli import run
+from hwangso_tools.commands.tree import run
 from hwangso_tools.errors import ExitCode
 
 SERVER = ("--data", "hwangso-data", "--registration", "open", "--argon2-memory-kib", "8",
