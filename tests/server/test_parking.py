@@ -8,7 +8,8 @@ import pytest
 import trio
 from tests.server.test_transport import WITHIN_S, Bench, bench, receive_all, tcp_pair
 
-from hwangso_server.limits import READ_BATCH
+from hwangso_server import parking as parking_module
+from hwangso_server.limits import READ_BATCH, READ_BYTES
 from hwangso_server.parking import ParkedTransport, Parking
 
 
@@ -28,8 +29,11 @@ async def test_one_turn_serves_so_many_sockets_at_most() -> None:
             await stream.aclose()
 
 
-async def test_many_that_are_ready_at_once_get_their_turns() -> None:
+async def test_many_that_are_ready_at_once_get_their_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Nobody reads before all have written: a full batch, and more behind it."""
+    monkeypatch.setattr(parking_module, "TURN_BUDGET_S", 60.0)
     made = Bench(Parking)
     streams = []
     with made.reader as reader:
@@ -48,6 +52,33 @@ async def test_many_that_are_ready_at_once_get_their_turns() -> None:
                     await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
     assert [served.count(turn) for turn in sorted(set(served))] == [READ_BATCH, READ_BATCH, 3]
+    for stream in streams:
+        await stream.aclose()
+
+
+async def test_who_always_has_more_to_say_starves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn ends after the first socket; each has its turn before any has its second."""
+    monkeypatch.setattr(parking_module, "TURN_BUDGET_S", 0.0)
+    made = Bench(Parking)
+    streams = []
+    with made.reader as reader:
+        for _ in range(6):
+            theirs, ours = await tcp_pair()
+            await theirs.send_all(bytes(5 * READ_BYTES))
+            reader.take(ours, None)
+            streams.append(theirs)
+        served: list[int] = []
+        for number, peer in enumerate(made.peers):
+            peer.on_data = partial(lambda number, _: served.append(number), number)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reader.run)
+            with trio.fail_after(WITHIN_S):
+                while len(served) < 18:
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    for start in (0, 6, 12):
+        assert sorted(served[start : start + 6]) == list(range(6))
+    assert made.turns >= 18
     for stream in streams:
         await stream.aclose()
 
