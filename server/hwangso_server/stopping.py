@@ -28,8 +28,10 @@ class Stop:
 @asynccontextmanager
 async def stop_signals() -> AsyncIterator[Stop]:
     """Catch STOP_SIGNALS while the context lasts: from before the server is ready until all is
-    closed, so that none of them ever ends the process half-way."""
-    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+    closed, so that none of them ever ends the process half-way. Those that the process ignores stay
+    ignored, as `nohup` wants it."""
+    wanted = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    with trio.open_signal_receiver(*wanted) as signals:
         async with trio.open_nursery() as nursery:
             stop = Stop()
             nursery.start_soon(stop.watch, signals)

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hwangso_protocol import __version__
+from hwangso_tools.cli import Interruption
 from hwangso_tools.commands.tree import make_app, run
 from hwangso_tools.errors import ExitCode
 
@@ -29,7 +31,7 @@ def test_version_loads_no_command() -> None:
         [sys.executable, "-c", probe], capture_output=True, text=True, check=True
     )
     loaded = set(shown.stdout.split())
-    assert "hwangso_tools.cli" in loaded
+    assert "hwangso_tools.commands.tree" in loaded
     assert loaded & {"trio", "structlog", "cryptography", "hwangso_server"} == set()
 
 
@@ -132,21 +134,130 @@ def test_the_commands_are_those_of_the_tree() -> None:
     }  # fmt: skip
 
 
-def test_interrupted_exits_with_130(tmp_path: Path) -> None:
+ENDINGS = [
+    (signal.SIGINT, 130, "interrupted"),
+    (signal.SIGTERM, 143, "ended by SIGTERM"),
+    (signal.SIGHUP, 129, "ended by SIGHUP"),
+]
+
+
+def start_demo(folder: Path, *command: str) -> subprocess.Popen[str]:
+    """A demo that has its server, and keeps its temporary files in the folder."""
     demo = subprocess.Popen(
-        [*HWANGSO, "demo", "--devices", "2"],
+        [*command, *HWANGSO, "demo", "--devices", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**os.environ, "TMPDIR": str(folder)},
     )
     assert demo.stdout is not None
     assert demo.stdout.readline().startswith("server on ")
-    demo.send_signal(signal.SIGINT)
-    _, said = demo.communicate(timeout=60)
-    assert demo.returncode == ExitCode.INTERRUPTED
-    assert said == "hwangso: interrupted\n"
+    return demo
+
+
+@pytest.mark.parametrize(("by", "code", "said"), ENDINGS)
+def test_a_signal_ends_it_cleanly(by: signal.Signals, code: int, said: str, tmp_path: Path) -> None:
+    demo = start_demo(tmp_path)
+    demo.send_signal(by)
+    _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == code
+    assert errors == f"hwangso: {said}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Puts back what signals did before."""
+    before = {number: signal.getsignal(number) for number, _, _ in ENDINGS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_second_signal_does_not_break_off_the_cleaning_up_unless_it_is_ctrl_c() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    interruption = Interruption()
+    interruption.watch()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGHUP)
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGHUP)
+    assert interruption.by is signal.SIGHUP
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_script_may_end_it_in_the_background(tmp_path: Path) -> None:
+    demo = start_demo(tmp_path, "sh", "-c", "trap '' INT; exec \"$@\"", "sh")  # as `&` does
+    demo.terminate()
+    _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == ExitCode.TERMINATED
+    assert errors == "hwangso: ended by SIGTERM\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+DURING_IMPORT = """
+import signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            sys.argv[1:] = ["demo"]
+            signal.raise_signal({number})
+
+sys.meta_path.insert(0, Finder())
+from hwangso_tools.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "trio"])
+@pytest.mark.parametrize(("by", "code", "said"), ENDINGS)
+def test_a_signal_while_it_is_being_imported(
+    by: signal.Signals, code: int, said: str, module: str
+) -> None:
+    program = DURING_IMPORT.replace("{number}", str(by.value))
+    # While `cyclopts` is imported the arguments are not read yet; `demo` imports trio.
+    ended = subprocess.run(
+        [sys.executable, "-c", program, module],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert ended.stdout == ""
+    assert ended.stderr == f"hwangso: {said}\n"
+
+
+def test_what_is_started_imports_nothing_that_takes_time() -> None:
+    probe = "import sys; import hwangso_tools.cli; print(*sys.modules, sep='\\n')"
+    shown = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    )
+    loaded = set(shown.stdout.split())
+    assert "hwangso_tools.cli" in loaded
+    assert loaded & {"cyclopts", "msgspec", "trio", "hwangso_tools.commands"} == set()
+
+
+@pytest.mark.usefixtures("handlers")
+def test_nohup_stays_in_force() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interruption = Interruption()
+    interruption.watch()
+    signal.raise_signal(signal.SIGHUP)
+    assert interruption.by is None
+
+
+def test_a_full_disk_behind_the_output_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*HWANGSO, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.returncode == ExitCode.STORAGE
+    assert ended.stderr.startswith("hwangso: no space left")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_a_reader_that_has_gone_is_no_error_worth_a_traceback() -> None:

@@ -10,7 +10,9 @@ def test_exit_codes_are_those_of_the_readme() -> None:
         ("USAGE", 2),
         ("UNREACHABLE", 3),
         ("STORAGE", 74),
+        ("HUNG_UP", 129),
         ("INTERRUPTED", 130),
+        ("TERMINATED", 143),
     ]
 
 

@@ -4,6 +4,7 @@ Everything else is imported in `main`, under its care: the commands take 0.2 s a
 and Ctrl-C in that time is one line as well.
 """
 
+import errno
 import importlib
 import os
 import signal
@@ -55,17 +56,28 @@ def main() -> None:
         interruption.watch()
         commands = importlib.import_module("hwangso_tools.commands.tree")
         code: int = commands.run(sys.argv[1:])
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BaseException as error:
         if interruption.explains(error):
             said, code = _ENDED_BY[interruption.by or signal.SIGINT]
             say_error(said)
         elif isinstance(error, BrokenPipeError):  # piped into `head`: who read has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()
             code = ExitCode.VERDICT
+        elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _discard_output()
+            say_error("no space left on the device that the output goes to")
+            code = ExitCode.STORAGE
         else:
             raise
     sys.exit(code)
+
+
+def _discard_output() -> None:
+    """What standard output still holds is not tried again at the end of the process."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_interrupt(error: BaseException) -> bool:

@@ -7,8 +7,8 @@ import pytest
 
 from hwangso_tools.bench import idle, messages
 from hwangso_tools.bench.runs import Kind, Limit, Run
-from hwangso_tools.commands.tree import run
 from hwangso_tools.commands import bench
+from hwangso_tools.commands.tree import run
 from hwangso_tools.errors import ExitCode
 
 FIGURES = {

@@ -14,8 +14,8 @@ from hwangso_client.config import DeviceConfig
 from hwangso_client.device import Device
 from hwangso_client.network import TcpNetwork
 from hwangso_tools.childserver import ChildServer, child_server
-from hwangso_tools.commands.tree import run
 from hwangso_tools.commands.operate import utc
+from hwangso_tools.commands.tree import run
 from hwangso_tools.errors import ExitCode
 
 

@@ -1,6 +1,7 @@
 """`hwangso serve` as a process."""
 
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -47,7 +48,7 @@ def test_the_help_tells_the_defaults_of_the_configuration() -> None:
         assert re.search(rf'{name}: int . None = None\n    """[^"]*\[{default}\]', source), name
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stops_on_a_signal(by: signal.Signals, tmp_path: Path) -> None:
     server = start("--data", str(tmp_path / "data"))
     assert re.fullmatch(
@@ -81,6 +82,33 @@ def test_a_stdin_that_cannot_be_watched(tmp_path: Path) -> None:
     assert server.returncode == ExitCode.USAGE
     assert "needs a pipe or a terminal" in server.stderr
     assert "Traceback" not in server.stderr
+
+
+HWANGSO_SERVE = shlex.join([sys.executable, "-m", "hwangso_tools", "serve", *FREE_PORTS])
+
+
+@pytest.mark.parametrize(
+    ("redirected", "said"),
+    [
+        ("--until-stdin-closes <&-", "--until-stdin-closes needs a pipe or a terminal"),
+        (">/dev/full", "the ready line cannot be written to standard output: No space left"),
+        ("| true", "the ready line cannot be written to standard output: Broken pipe"),
+        (">&-", "the ready line cannot be written to standard output: it is closed"),
+    ],
+)
+def test_standard_streams_that_do_not_serve(redirected: str, said: str, tmp_path: Path) -> None:
+    server = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {HWANGSO_SERVE} --log-level error {redirected}"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert server.returncode == ExitCode.USAGE
+    assert server.stderr.startswith(f"hwangso: {said}")
+    assert server.stderr.count("\n") == 1
 
 
 def test_a_data_folder_in_use(tmp_path: Path) -> None:

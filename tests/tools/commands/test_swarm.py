@@ -1,5 +1,7 @@
 """`hwangso swarm` against a real server."""
 
+import os
+import signal
 from pathlib import Path
 
 import msgspec
@@ -9,6 +11,7 @@ import trio
 from hwangso_tools.childserver import child_server
 from hwangso_tools.commands.tree import run
 from hwangso_tools.errors import ExitCode
+from hwangso_tools.swarm import coordinator
 
 SERVER = ("--data", "hwangso-data", "--registration", "open", "--argon2-memory-kib", "8",
           "--argon2-iterations", "1")  # fmt: skip
@@ -41,3 +44,36 @@ async def test_a_swarm(
     monkeypatch.setenv("HWANGSO_SERVER_KEY", server.server_key.hex())
     assert await swarm(*at) == ExitCode.UNREACHABLE
     assert "cannot connect to the server" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+async def test_a_server_that_goes_away_during_the_run_is_a_bad_verdict(
+    by: signal.Signals,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(coordinator, "SETTLE_WITHIN_S", 0.5)
+    chat_and_settle = coordinator.Coordinator._settle
+
+    async def without_server(swarm: coordinator.Coordinator) -> None:
+        os.kill(server.pid, by)
+        await chat_and_settle(swarm)
+
+    monkeypatch.setattr(coordinator.Coordinator, "_settle", without_server)
+    async with child_server(SERVER, cwd=tmp_path) as server:
+        monkeypatch.setenv("HWANGSO_SERVER_KEY", server.server_key.hex())
+        at = ("--server", str(server.address), "--devices", "10", "--seconds", "1")
+        code = await swarm(*at, "--message-rate", "10", "--json", "swarm.json")
+        if by is signal.SIGSTOP:
+            os.kill(server.pid, signal.SIGCONT)
+    assert code == ExitCode.VERDICT
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1].startswith("Not as it should be: ")
+    assert "messages were never acknowledged" in shown
+    figures = msgspec.json.decode(await trio.Path("swarm.json").read_bytes())["figures"]
+    assert figures["unanswered"] > 0
+    if by is not signal.SIGSTOP:  # whose connections look alive
+        assert "the server is gone" in shown
+        assert figures["connected"] == 0

@@ -39,7 +39,7 @@ REPORTS: list[Report] = [
     Progress(1, 2, 3, {"sent": 4}, saturated=True, settled=True),
     Enrolled({0: 3}, "registration_closed"),
     Part(Books([(b"i" * 16, Sent(0, 1, 2))], [(b"i" * 16, 2**63, 1)], 1, 2)),
-    Done(Snapshot({"a": 1}, {"b": b"encoded"}), Load(1, 1, 2.0, 0.5)),
+    Done(Snapshot({"a": 1}, {"b": b"encoded"}), Load(1, 1, 2.0, 0.5), connected=3, unanswered=1),
 ]
 
 

@@ -106,6 +106,24 @@ async def test_a_whole_swarm(autojump_clock: MockClock) -> None:
         assert audit.exactly_once
         assert audit.acknowledged == report.figures.counts["sent"] > 0
         assert report.load.windows > 0
+        assert (report.connected, report.unanswered) == (2, 0)
+
+
+async def test_it_tells_when_the_server_has_gone(autojump_clock: MockClock) -> None:
+    async with worker() as (parent, server, _):
+        await parent.orders.send(Begin(plan_for(server), 1))
+        await parent.next()
+        server.reachable = False
+        for name in ("crowd-1", "crowd-3"):
+            server.session_of(name).cut()
+        await parent.orders.send(Chat({1: 1, 3: 1}))
+        await trio.sleep(60)
+        await parent.orders.send(Finish())
+        while isinstance(report := await parent.next(), Part):
+            pass
+        assert isinstance(report, Done)
+        assert report.connected == 0
+        assert report.unanswered == report.figures.counts["sent"] > 0
 
 
 async def test_it_ends_when_its_parent_does(autojump_clock: MockClock) -> None:

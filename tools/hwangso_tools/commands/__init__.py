@@ -1,4 +1,4 @@
-"""What each command of `hwangso` takes, a module for each; `cli` holds the tree of them.
+"""What each command of `hwangso` takes, a module for each; `tree` holds all of them.
 
 These modules read arguments, call what does the work, and turn known errors into CommandError.
 """

@@ -1,5 +1,6 @@
 """`hwangso serve`: run a server until SIGTERM, Ctrl-C or `hwangso stop`."""
 
+import errno
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from hwangso_server.store.interface import StoreError
 from hwangso_tools.errors import CommandError, ExitCode, first_of
 
 _STDIN: Final = 0
+_STDIN_NEEDED: Final = "--until-stdin-closes needs a pipe or a terminal as standard input"
 
 
 @Parameter(name="*")
@@ -91,17 +93,32 @@ def serve(
         Also stop when standard input ends: for programs that start a server as their child, so
         that it never outlives them.
     """
+    if until_stdin_closes and sys.stdin is None:  # its descriptor may be any file by now
+        raise CommandError(_STDIN_NEEDED)
     settings = asdict(flags or ServeFlags())
     try:
         loaded = load_config(config, os.environ, settings)
         with logs_to(sys.stderr, loaded.log_level):
-            announce = partial(print, flush=True)
+            run = partial(run_server, loaded, announce=_announce)
             if until_stdin_closes:
-                trio.run(_serve_until_stdin_closes, partial(run_server, loaded, announce=announce))
+                trio.run(_serve_until_stdin_closes, run)
             else:
-                trio.run(partial(run_server, loaded, announce=announce))
+                trio.run(run)
     except (ConfigError, DataFolderError, ListenError, StoreError, ExceptionGroup) as error:
         raise _explained(error) from error
+
+
+def _announce(ready_line: str) -> None:
+    """Print the ready line; a server that nobody can find does not run. Unbuffered, so that nothing
+    is left for the end of the process to fail with."""
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "it is closed")
+        os.write(sys.stdout.fileno(), f"{ready_line}\n".encode(errors="surrogateescape"))
+    except OSError as error:
+        raise CommandError(
+            f"the ready line cannot be written to standard output: {error.strerror}"
+        ) from None
 
 
 async def _serve_until_stdin_closes(run: Callable[[], Awaitable[None]]) -> None:
@@ -116,10 +133,7 @@ async def _terminate_when_stdin_closes() -> None:
         try:
             await trio.lowlevel.wait_readable(_STDIN)
         except PermissionError:  # a file or /dev/null: epoll watches only what can wait
-            raise CommandError(
-                "--until-stdin-closes needs a pipe or a terminal as standard input",
-                ExitCode.USAGE,
-            ) from None
+            raise CommandError(_STDIN_NEEDED) from None
         if not os.read(_STDIN, 4_096):
             signal.raise_signal(signal.SIGTERM)  # the same way out as for every other stop
             return

@@ -15,7 +15,7 @@ from hwangso_client.network import TcpNetwork
 from hwangso_tools.errors import CommandError, ExitCode, first_of
 from hwangso_tools.results import Figure, results_file
 from hwangso_tools.swarm.coordinator import Coordinator
-from hwangso_tools.swarm.outcome import Outcome, latency_table, saturation_line
+from hwangso_tools.swarm.outcome import Outcome, complaint_line, latency_table, saturation_line
 from hwangso_tools.swarm.plan import DEVICES_PER_USER, Plan, check
 from hwangso_tools.swarm.probe import probe
 from hwangso_tools.swarm.status import open_display, show_until_cancelled
@@ -53,7 +53,9 @@ def swarm(*, options: Options) -> int:
     """Enrol many emulated phones, let them chat, and follow every message to every phone.
 
     The server must make accounts for them (--registration open). Exits with 1 if a phone could not
-    enrol, or an acknowledged message is lost, came twice, or came to a phone it was not for.
+    enrol; if an acknowledged message is lost, came twice, or came to a phone it was not for; if,
+    20 s after the chat, a message is still not acknowledged, or most phones have no session: then
+    the server is gone. Exits with 3 if it cannot be reached at the start.
     """
     plan, network = _plan(options)
     console = Console()
@@ -64,8 +66,7 @@ def swarm(*, options: Options) -> int:
             raise first_of(group) from group
         _report(console, outcome)
         results.write("swarm", outcome.as_figures(), _config(options, plan))
-    well = outcome.audit.exactly_once and outcome.enrolled == plan.devices
-    return ExitCode.OK if well else ExitCode.VERDICT
+    return ExitCode.VERDICT if outcome.complaints() else ExitCode.OK
 
 
 async def _run(console: Console, plan: Plan, network: TcpNetwork) -> Outcome:
@@ -140,6 +141,7 @@ def _report(console: Console, outcome: Outcome) -> None:
     logins = figures.by_prefix("login")
     lines = [
         f"devices: {outcome.enrolled:,} of {outcome.devices:,} enrolled",
+        f"with a session at the end: {outcome.connected:,}",
         "logins: " + ", ".join(f"{name.replace('.', ' ')} {n:,}" for name, n in logins.items()),
         f"messages: sent {counts['sent']:,}, acknowledged {audit.acknowledged:,}",
         f"lost: {audit.lost:,}; copies, one a device: received {counts['received']:,}",
@@ -152,5 +154,8 @@ def _report(console: Console, outcome: Outcome) -> None:
     saturation = saturation_line(outcome.load)
     if saturation is not None:
         lines.append(saturation)
+    complaints = outcome.complaints()
+    if complaints:
+        lines.append(complaint_line(complaints))
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)

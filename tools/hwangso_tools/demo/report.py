@@ -8,7 +8,7 @@ from rich.table import Table
 from hwangso_tools.demo.script import DemoOutcome, Phase
 from hwangso_tools.results import Figure
 from hwangso_tools.swarm.figures import Figures
-from hwangso_tools.swarm.outcome import milliseconds
+from hwangso_tools.swarm.outcome import complaint_line, milliseconds
 
 _MESSAGES: Final = ("sent", "acked", "got", "late", "twice", "lost")
 """Messages sent, acknowledged, lost; copies that devices got, those of them that were written while
@@ -68,7 +68,7 @@ def sentence(demo: DemoOutcome) -> str:
     """What it means, for people."""
     complaints = demo.complaints()
     if complaints:
-        return f"Not as it should be: {'; '.join(complaints)}."
+        return complaint_line(complaints)
     audit = demo.audit
     caught_up = demo.outcome.figures.counts["caught_up"]
     return (

@@ -83,21 +83,17 @@ class DemoOutcome:
 
     def complaints(self) -> list[str]:
         """What is not as it should be, in words; empty if all is well."""
-        audit, returned = self.audit, self.returned
-        missing = self.outcome.devices - self.outcome.enrolled
+        returned = self.returned
+        away = returned.devices - returned.resumed - returned.logged_in
         found = {
-            f"{missing:,} devices could not enrol": missing,
-            "no message was acknowledged": not audit.acknowledged,
-            f"{audit.lost:,} acknowledged messages are lost on some device": audit.lost,
-            f"{audit.duplicated:,} copies came twice": audit.duplicated,
-            f"{audit.strays:,} copies came to devices they were not for": audit.strays,
-            f"{returned.devices - returned.resumed - returned.logged_in:,} devices did not come "
-            "back": returned.devices - returned.resumed - returned.logged_in,
+            "no message was acknowledged": not self.audit.acknowledged,
+            f"{away:,} devices did not come back": away,
             f"{returned.logged_in:,} devices came back otherwise than by a background resume": (
                 returned.logged_in
             ),
         }
-        return [complaint for complaint, wrong in found.items() if wrong]
+        demos_own = [complaint for complaint, wrong in found.items() if wrong]
+        return self.outcome.complaints() + demos_own
 
 
 @dataclass(slots=True)
@@ -156,7 +152,15 @@ class Demo:
             enrolled = sum(bits.bit_count() for bits in crowd.present.values())
             audit = crowd.ledger.audit(crowd.devices_of)
             return DemoOutcome(
-                Outcome(plan.devices, enrolled, audit, total, self.watch.load),
+                Outcome(
+                    devices=plan.devices,
+                    enrolled=enrolled,
+                    audit=audit,
+                    figures=total,
+                    load=self.watch.load,
+                    connected=crowd.ready,
+                    unanswered=crowd.unanswered,
+                ),
                 self._phases,
                 how_they_returned(crowd.members),
                 settled,

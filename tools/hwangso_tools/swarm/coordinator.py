@@ -152,16 +152,18 @@ class Coordinator:
 
     def _outcome(self, present: dict[int, int]) -> Outcome:
         figures, load = Figures(), Load()
-        for worker in self.workers:
-            if worker.done is not None:
-                figures.merge(worker.done.figures)
-                load = load.merged(worker.done.load)
+        done = [worker.done for worker in self.workers if worker.done is not None]
+        for report in done:
+            figures.merge(report.figures)
+            load = load.merged(report.load)
         return Outcome(
             devices=self.plan.devices,
             enrolled=sum(bits.bit_count() for bits in present.values()),
             audit=self.ledger.audit(lambda user: present.get(user, 0)),
             figures=figures,
             load=load,
+            connected=sum(report.connected for report in done),
+            unanswered=sum(report.unanswered for report in done),
         )
 
     # Processes

@@ -1,5 +1,6 @@
 """What a run came to: the figures of its results file, and the table for people."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
@@ -20,6 +21,26 @@ class Outcome:
     audit: Audit
     figures: Figures
     load: Load
+    connected: int
+    """Devices with a session when the settling time was over."""
+    unanswered: int
+    """Messages that the server had neither acknowledged nor refused by then."""
+
+    def complaints(self) -> list[str]:
+        """What is not as it should be, in words; empty if all is well."""
+        audit = self.audit
+        missing = self.devices - self.enrolled
+        away = self.enrolled - self.connected
+        found = {
+            f"{missing:,} devices could not enrol": missing,
+            f"the server is gone, or does not let devices in: {away:,} of {self.enrolled:,} have no"
+            " session at the end": away > self.connected,
+            f"{self.unanswered:,} messages were never acknowledged": self.unanswered,
+            f"{audit.lost:,} acknowledged messages are lost on some device": audit.lost,
+            f"{audit.duplicated:,} copies came twice": audit.duplicated,
+            f"{audit.strays:,} copies came to devices they were not for": audit.strays,
+        }
+        return [complaint for complaint, wrong in found.items() if wrong]
 
     def as_figures(self) -> dict[str, Figure]:
         """For a results file. `received`, `expected` and `duplicated` count copies, one a device;
@@ -28,6 +49,7 @@ class Outcome:
         return {
             "devices": self.devices,
             "enrolled": self.enrolled,
+            "connected": self.connected,
             "logins": self.figures.logins,
             "logins_by_kind_and_intent": dict(self.figures.by_prefix("login")),
             "reconnects": counts["reconnects"],
@@ -35,6 +57,7 @@ class Outcome:
             "not_sent": counts["not_sent"],
             "acknowledged": self.audit.acknowledged,
             "refused": counts["refused"],
+            "unanswered": self.unanswered,
             "retried": counts["retried"],
             "expected": self.audit.expected,
             "received": counts["received"],
@@ -68,6 +91,11 @@ def latency_table(figures: Figures) -> Table:
             *(milliseconds(point) for point in (*points, *more)),
         )
     return table
+
+
+def complaint_line(complaints: Sequence[str]) -> str:
+    """A bad verdict as one line."""
+    return f"Not as it should be: {'; '.join(complaints)}."
 
 
 def milliseconds(value: float | None) -> str:

@@ -79,10 +79,12 @@ class Part(_Frame, frozen=True, tag="part"):
 
 
 class Done(_Frame, frozen=True, tag="done"):
-    """All is said."""
+    """All is said. `connected` and `unanswered` are as they were when the parent said Finish."""
 
     figures: Snapshot
     load: Load
+    connected: int
+    unanswered: int
 
 
 Order: TypeAlias = Begin | Chat | Finish

@@ -96,8 +96,12 @@ class Worker:
                     self._chat_is_over = True
                 elif isinstance(order, Finish):
                     break
+            connected, unanswered = crowd.ready, crowd.unanswered  # before the devices are closed
             nursery.cancel_scope.cancel()
-        await self._send_results(crowd)
+        for books in crowd.ledger.export(BOOKS_CHUNK):
+            await self._reports.send(Part(books))
+        figures = crowd.figures.snapshot()
+        await self._reports.send(Done(figures, self._watch.load, connected, unanswered))
 
     async def _report_progress(self, crowd: Crowd) -> None:
         while True:
@@ -112,11 +116,6 @@ class Worker:
                 )
             )
             await trio.sleep(PROGRESS_EVERY_S)
-
-    async def _send_results(self, crowd: Crowd) -> None:
-        for books in crowd.ledger.export(BOOKS_CHUNK):
-            await self._reports.send(Part(books))
-        await self._reports.send(Done(crowd.figures.snapshot(), self._watch.load))
 
 
 def tcp_network(plan: Plan) -> Network:
