@@ -46,6 +46,20 @@ def test_a_row_for_each_phase_and_one_for_all() -> None:
         assert shown in out.getvalue()
 
 
+def test_a_thousand_phones_fit_into_80_columns() -> None:
+    busy = phase("return", "resume.BG")
+    busy.figures.counts["login.resume.BG"] = 1_000
+    for name in ("sent", "acknowledged", "received", "caught_up"):
+        busy.figures.counts[name] = 12_345
+    out = io.StringIO()
+    Console(file=out, width=80).print(phase_table(outcome(busy)))
+    assert "phase" in out.getvalue()
+    assert "return" in out.getvalue()
+    assert "1,000 resume BG" in out.getvalue()
+    assert out.getvalue().count("12,345") == 4
+    assert "…" not in out.getvalue()
+
+
 def test_complaints() -> None:
     assert outcome().complaints() == []
     assert outcome(enrolled=3).complaints() == ["1 devices could not enrol"]

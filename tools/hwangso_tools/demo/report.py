@@ -17,7 +17,8 @@ the device was away, and those that came twice."""
 
 def phase_table(demo: DemoOutcome) -> Table:
     """A row for each phase, and one for all: what came twice or is lost shows at the end only."""
-    table = Table("phase", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fits into 80 columns
+    table = Table(box=box.SIMPLE_HEAD, padding=0)  # fits into 80 columns
+    table.add_column("phase", no_wrap=True)
     for heading in ("s", "logins", "p50", "p99", *_MESSAGES):
         table.add_column(heading, justify="right", no_wrap=True)
     for phase in demo.phases:
