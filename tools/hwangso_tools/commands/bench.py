@@ -104,6 +104,6 @@ def _bench(kind: Kind, options: Options) -> None:
 
 def _tell(console: Console, number: int, run: Run) -> None:
     figures = ", ".join(f"{name} {shown(value)}" for name, value in run.figures.items())
-    console.print(f"run {number}: {figures}", highlight=False, soft_wrap=True)
+    console.print(f"run {number}: {figures}", highlight=False, soft_wrap=not console.is_terminal)
     if run.limit is not None and run.limit in REMARKS:
-        console.print(f"run {number} {REMARKS[run.limit]}", soft_wrap=True)
+        console.print(f"run {number} {REMARKS[run.limit]}", soft_wrap=not console.is_terminal)

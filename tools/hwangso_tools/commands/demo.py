@@ -153,18 +153,18 @@ def _report(console: Console, played: DemoOutcome) -> None:
         "sent, acked, lost: messages; got: copies, one for each device; late: those written while "
         "the device was away; p50 and p99: milliseconds of a login, from when it should have begun",
         highlight=False,
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     console.print(
         f"{audit.acknowledged:,} acknowledged messages should make {audit.expected:,} copies: "
         f"{audit.missing:,} are missing",
         highlight=False,
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     line = saturation_line(played.outcome.load)
     if line is not None:
-        console.print(line, highlight=False, soft_wrap=True)
-    console.print(sentence(played), highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(sentence(played), highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _explained(error: Exception) -> Exception:

@@ -158,4 +158,4 @@ def _report(console: Console, outcome: Outcome) -> None:
     if complaints:
         lines.append(complaint_line(complaints))
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=not console.is_terminal)
