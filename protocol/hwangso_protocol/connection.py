@@ -3,6 +3,7 @@
 Sans-I/O: bytes in through `receive_data`, events out; bytes to send out through `data_to_send`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from hwangso_protocol.errors import Fault, LocalProtocolError, ProtocolError, UnknownMessageError
@@ -26,7 +27,7 @@ from hwangso_protocol.records import RecordLayer, split_record
 from hwangso_protocol.states import Signal, State, Transitions, next_state
 
 
-class Connection:
+class Connection(ABC):
     """Base of ServerConnection and ClientConnection; use those."""
 
     __slots__ = ("_incoming", "_outgoing", "_records", "state")
@@ -99,17 +100,17 @@ class Connection:
         if self._records is not None:
             self._records.cool()
 
+    @abstractmethod
     def _read(self, data: bytes, events: list[Event]) -> None:
         """Handle all that is complete in `data`, keep the rest in `_incoming`."""
-        raise NotImplementedError
 
     def _answer_fault(self, error: ProtocolError) -> None:
         if self._records is not None:
             self._seal(Bye(ByeReason.PROTOCOL_ERROR))
 
+    @abstractmethod
     def _message_read(self, message: Message, events: list[Event]) -> None:
         """Check that `message` may come in this state, and report it."""
-        raise NotImplementedError
 
     def _move(self, signal: Signal) -> None:
         self.state = next_state(self._transitions, self.state, signal)

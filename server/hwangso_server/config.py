@@ -202,7 +202,7 @@ def _in_words(kind: msgspec.inspect.Type) -> str:
         case msgspec.inspect.StrType(min_length=low, max_length=high):
             return f"a text of {low} to {high} characters"
         case _:
-            raise NotImplementedError(f"no words yet for {kind}")
+            raise TypeError(f"no words yet for {kind}")
 
 
 def _check_together(config: Config, origins: Mapping[str, str]) -> None:
