@@ -1,5 +1,7 @@
 """What both sides share: bytes in any portions, the rules of closing, and no surprise ever."""
 
+import gc
+
 import cbor2
 import pytest
 from hypothesis import given, settings
@@ -562,3 +564,24 @@ def test_without_keys_no_records() -> None:
 def test_each_side_reads_what_the_other_may_send() -> None:
     assert make_client(Kind.LOGIN)._readable is FROM_SERVER
     assert make_server()._readable is FROM_CLIENT
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [b"\x81" * 50, b"\x61\xff", b"\xa1\x61t\x64ping\x00", b"\xa1\x61t\x01"],
+    ids=["deep", "not utf-8", "bytes behind", "no type"],
+)
+def test_a_fault_leaves_no_cycle_behind(bad: bytes) -> None:
+    """Strangers' faults must not wait for the garbage collector: a flood of them is memory."""
+    client, server = live_pair()
+    assert client._records is not None
+    record = client._records.seal(bad)
+    gc.collect()
+    gc.disable()
+    try:
+        events = server.receive_data(record)
+        assert fault_of(events) is Fault.BAD_MESSAGE
+        del events, server
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

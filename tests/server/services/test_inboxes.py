@@ -456,3 +456,20 @@ async def test_a_retry_is_told_the_time_of_the_first(autojump_clock: MockClock) 
         first = await server.send(alice, 1, "bob")
         autojump_clock.jump(5)
         assert (await server.send(alice, 1, "bob")).at_ms == first.at_ms
+
+
+async def test_a_user_disabled_while_the_name_was_looked_up(autojump_clock: MockClock) -> None:
+    """Neither this message is stored nor the name remembered."""
+    async with running_server() as server:
+        alice, bob = await two_phones(server)
+        server.core.known_users.forget_name("bob")
+        with server.held("find_user") as release:
+            alice.text(1, "bob")
+            await server.settle()
+            server.core.tickets.disable_user(bob.session.user_id, EPOCH_MS)
+            server.core.known_users.forget_name("bob")
+            release.set()
+            await server.settle()
+        assert alice.take(Error).code is ErrorCode.UNKNOWN_USER
+        assert server.core.known_users.id_of("bob") is None
+        assert server.count("stored") == 0
