@@ -217,12 +217,12 @@ class Session:
         core.counts.add(
             Count.SESSION, f"{self.kind.name.lower()}.{self.intent.tag}" if self.kind else ""
         )
-        # From now on, for an enrolment may have waited for long; and on watch anew, for a session
-        # with a short keepalive may be idle before the handshake's time would be over.
-        core.deadlines.drop(self, self._bucket)
-        self._heard_s = core.clock.now_s()
+        self._heard_s = core.clock.now_s()  # an enrolment may have waited for long
         self._deadline_s = self._heard_s + core.idle_timeout_s
-        self._bucket = core.deadlines.set(self, self._deadline_s)
+        if core.idle_timeout_s < ENROL_TIMEOUT_S:
+            # On watch anew: it may be idle before the handshake's time would be over.
+            core.deadlines.drop(self, self._bucket)
+            self._bucket = core.deadlines.set(self, self._deadline_s)
         core.online(self)
 
     def flush(self) -> None:
