@@ -92,7 +92,7 @@ async def _serve(config: Config, announce: Callable[[str], None], stop: Stop) ->
             core = _make_core(config, nursery, store, keys, environment)
             await core.load_revocations()
             nursery.start_soon(store.wait_failed)
-            nursery.start_soon(_watch_database, folder.database)
+            await nursery.start(_watch_database, folder.database)
             nursery.start_soon(core.run)
             handler = LiveAdministration(core, keys, stop.asked)
             await nursery.start(serve_admin, folder.admin_socket, handler)
@@ -144,11 +144,14 @@ async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _watch_database(path: Path) -> None:
+async def _watch_database(
+    path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     """Fail when the database is not the file that was opened: SQLite would go on writing into one
     that nobody can find any more, and acknowledge messages into it."""
     file = trio.Path(path)
     opened = await file.stat()
+    task_status.started()
     while True:
         await trio.sleep(HOUSEKEEPING_INTERVAL_S)
         try:
