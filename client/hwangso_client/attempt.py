@@ -98,6 +98,7 @@ class AttemptTask:
         After Welcomed the caller closes the stream; otherwise, and when cancelled, it is closed
         here.
         """
+        answer: Answer | None = None
         with self._scope:
             try:
                 self._allow(connect_timeout_s, Outcome.CONNECT_TIMEOUT, "no connection")
@@ -114,8 +115,8 @@ class AttemptTask:
                 raise
             if not isinstance(answer, Welcomed):
                 await stream.aclose()
-            return answer
-        return self._deadline_means
+        # Given up while it was closing: there was an answer, and a DEFER is worth knowing.
+        return self._deadline_means if answer is None else answer
 
     def _allow(self, timeout_s: float, outcome: Outcome, what: str) -> None:
         self._scope.deadline = trio.current_time() + timeout_s

@@ -56,7 +56,7 @@ class Connector:
         self._observer = observer
         self._on_change = on_change
         self._state = memory.load_or_create(profile, config, sources)
-        self.link = memory.build_link(self._state, config, backoff, now, sources.wall_ms())
+        self.link = memory.build_link(self._state, config, backoff, sources, now)
         self.mailbox = memory.build_mailbox(self._state, config, sources.rng, now, observer)
         self.app_state = AppState.CLOSED
         self.link_state = LinkState.OFF
@@ -232,7 +232,8 @@ class Connector:
         """Take the Welcome in, and save before anything is said about it."""
         now, enrolled = trio.current_time(), not self.link.enrolled
         self.link.welcomed(now, self._sources.wall_ms(), answer.welcome)
-        self.mailbox.begin(now, answer.welcome, enrolled=enrolled)
+        on_screen = self.app_state is AppState.FOREGROUND
+        self.mailbox.begin(now, answer.welcome, enrolled=enrolled, on_screen=on_screen)
         self.save()
 
     async def _hold(self, answer: Welcomed, kind: Kind) -> None:

@@ -21,7 +21,7 @@ from typing import Final, Self
 import msgspec
 import trio
 
-from hwangso_client.backoff import Backoff, FullJitter
+from hwangso_client.backoff import Backoff, DecorrelatedJitter
 from hwangso_client.config import AppState, DeviceConfig, LinkState, Sources
 from hwangso_client.connector import Connector
 from hwangso_client.errors import DeviceStopped, NotReady, RequestFailed, SendRefused
@@ -70,7 +70,8 @@ class Device:
 
     `rng` draws jitter and the keepalive phase, `random_bytes` keys and message ids, `wall_clock`
     gives seconds since 1970 for what must outlive the process. A swarm shares one `rng`: a
-    `random.Random` takes 2.5 kB. `backoff` is full jitter unless given.
+    `random.Random` takes 2.5 kB. `backoff` is for what the device does by itself, decorrelated
+    jitter unless given.
 
     The methods that wait raise DeviceStopped once the server does not want the device any more, and
     trio.ClosedResourceError once the `async with` is left. They wait as long as it takes; the
@@ -101,7 +102,7 @@ class Device:
         self._profile = MemoryProfile() if profile is None else profile
         self._observer = observer
         self._sources = Sources(rng, random_bytes, wall_clock)
-        self._backoff = FullJitter(rng) if backoff is None else backoff
+        self._backoff = DecorrelatedJitter(rng) if backoff is None else backoff
         self._alive = False
         self._ended = trio.Event()
         self._waiting = trio.lowlevel.ParkingLot()
@@ -148,6 +149,13 @@ class Device:
     def inbox(self) -> Sequence[Entry]:
         """The messages that `next_message` has not given out yet, oldest first."""
         return tuple(self._mailbox.inbox.unread)
+
+    @property
+    def missed(self) -> int:
+        """How many messages the server is known to have beyond those in the inbox, for a badge;
+        fewer if it has deleted old ones. A server in an emergency gives a device in the background
+        this number and not the messages, which come when the app is opened."""
+        return self._mailbox.inbox.missing
 
     @property
     def duplicates(self) -> int:

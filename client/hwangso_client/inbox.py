@@ -6,7 +6,9 @@ What lies beyond the next is a hole: it is not taken, and a Sync asks for what i
 answer to a Login or Sync may skip numbers, for the server deletes old entries.
 
 Entries wait in `unread` until the app takes them. When that is full the device takes no more, and
-asks again once there is room: nothing is lost, the server keeps it.
+asks again once there is room: nothing is lost, the server keeps it. A session may also begin *held*
+(`Policy.background_sync`): then what its Welcome left out is not asked for until the app is opened,
+or the server says More.
 """
 
 from collections import deque
@@ -27,6 +29,7 @@ class Inbox:
         "_acknowledged",
         "_acknowledged_before",
         "_head",
+        "_held",
         "_limit",
         "_syncing",
         "duplicates",
@@ -44,6 +47,7 @@ class Inbox:
         self.resets = 0
         self._limit = limit
         self._head = since
+        self._held = False
         self._syncing = False
         self._acknowledged = 0
         self._acknowledged_before = 0
@@ -60,14 +64,22 @@ class Inbox:
         """A Sync waits for its Page."""
         return self._syncing
 
-    def begin(self, welcome: Welcome, *, enrolled: bool) -> tuple[list[Entry], list[Entry]]:
-        """A session begins. An enrolment says where the inbox begins for this device.
+    @property
+    def missing(self) -> int:
+        """How many entries the server has beyond those taken; fewer if it has deleted old ones."""
+        return max(0, self._head - self.since)
+
+    def begin(
+        self, welcome: Welcome, *, enrolled: bool, held: bool = False
+    ) -> tuple[list[Entry], list[Entry]]:
+        """A session begins, `held` or not. An enrolment says where the device's inbox begins.
 
         A Welcome whose `since` is below ours means that the server has lost history (an old
         backup): the device follows it, or it would take nothing until the numbers have caught up.
         """
         self._acknowledged_before = self._acknowledged
         self._head = welcome.head
+        self._held = held
         if enrolled:
             self.since = welcome.since
         elif welcome.since < self.since:
@@ -88,7 +100,8 @@ class Inbox:
         self._syncing = False
         self._head = max(self._head, page.head)
         if not page.entries:
-            self.since = max(self.since, page.head)
+            # Also where the server spoke of more before: to ask again at once would never end.
+            self._head = self.since = max(self.since, page.head)
         return self._take(page.entries)
 
     def delivered(self, entries: Iterable[Entry]) -> tuple[list[Entry], list[Entry]]:
@@ -108,18 +121,29 @@ class Inbox:
         return new, held
 
     def more(self, head: int) -> None:
-        """The inbox goes on to `head`."""
+        """The inbox goes on to `head`, and the server is ready to be asked."""
         self._head = max(self._head, head)
+        self._held = False
+
+    def release(self) -> None:
+        """The app was opened: whatever is missing is wanted now."""
+        self._held = False
 
     @property
     def wants_sync(self) -> bool:
-        """Entries are missing, no Sync is on its way, and there is room."""
-        return self._head > self.since and not self._syncing and self.room > 0
+        """Entries are missing, nothing holds the device back, no Sync is on its way, and there is
+        room."""
+        behind = self._head > self.since
+        return behind and not self._held and not self._syncing and self.room > 0
 
     def sync(self) -> Sync:
         """The Sync to send now, where the inbox wants one."""
         self._syncing = True
         return Sync(self.since, self.room)
+
+    def sync_failed(self) -> None:
+        """The server did not answer that Sync with a Page: it may be asked again."""
+        self._syncing = False
 
     @property
     def unacknowledged(self) -> bool:

@@ -18,6 +18,8 @@ UNANSWERED_MAX_S = 60.0
 """A peer that answers pings but no request for this long has lost them: a new session asks anew."""
 INTERVAL_MIN_S = 1.0
 """A policy below it would make a phone a source of load."""
+INTERVAL_MAX_S = 3_600.0
+"""A policy beyond an hour, most likely a slip, would leave a phone on a dead connection all day."""
 
 
 class Check(Enum):
@@ -38,7 +40,8 @@ class Keepalive:
     __slots__ = ("_asked_at", "_interval_s", "_patient_until", "_ping_at", "_pinged_at")
 
     def __init__(self, now: float, interval_s: float, phase: float) -> None:
-        self._interval_s = max(interval_s, INTERVAL_MIN_S) * (1 - phase / 4)
+        bounded_s = min(max(interval_s, INTERVAL_MIN_S), INTERVAL_MAX_S)
+        self._interval_s = bounded_s * (1 - phase / 4)
         self._ping_at = now + self._interval_s
         self._pinged_at: float | None = None
         self._asked_at: float | None = None

@@ -4,9 +4,10 @@ Times are seconds by the device's clock (`now`); `wall_ms` is wall-clock time in
 what must hold across restarts of the process. What a device does on each answer is a table in the
 README of this part; here it is code.
 
-Everything that a device does by itself is BACKGROUND, and waits by back-off. Only a user who opened
-the app makes an attempt FOREGROUND, and it stays that until a session is ready: the user still
-waits.
+Everything that a device does by itself is BACKGROUND, and waits: for its slot if it was deferred,
+else by back-off. Only a user who opened the app makes an attempt FOREGROUND, at once, and it stays
+that until a session is ready: the user still waits. Who leaves the app before that leaves a device
+that waits for its slot again.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from math import inf
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from hwangso_client.backoff import Backoff, bounds_s
-from hwangso_client.profile import Deferral, ResumeCredentials
+from hwangso_client.backoff import BASE_MIN_S, Backoff, bounds_s
+from hwangso_client.profile import DEFAULT_POLICY, Deferral, ResumeCredentials
 from hwangso_protocol.answer import RefuseReason
 from hwangso_protocol.client import Attempt, Credentials, EnrolWith, LoginWith, ResumeWith
 from hwangso_protocol.errors import Fault
@@ -27,7 +28,6 @@ from hwangso_protocol.messages import (
     Enrol,
     ErrorCode,
     Login,
-    Policy,
     Welcome,
 )
 
@@ -38,11 +38,16 @@ and drops them within seconds is failing too: connects must go on thinning out."
 DEFERRAL_MAX_S = 3_600.0
 """The longest slot a device waits for: beyond it, trying once more costs nobody anything."""
 
+DEFERRAL_MIN_S = BASE_MIN_S
+"""The shortest: a slot of now, said again and again, would make a device a busy loop. Within the
+100 ms to which a slot is kept."""
+
+FOREGROUND_CAP_S = 2.0
+"""Back-off ends here while a user waits, who else would look at a spinner for a cap made for crowds
+of phones. People are few, and they give up."""
+
 RETRY_AFTER_MAX_S = UNAUTHENTICATED_DEFER_MAX_S
 """A REFUSE is not authenticated: its hint is honoured as far as an unauthenticated DEFER is."""
-
-DEFAULT_POLICY = Policy(keepalive_ms=60_000, backoff_base_ms=1_000, backoff_cap_ms=60_000)
-"""Until the first Welcome brings the server's own."""
 
 FINAL = frozenset(
     {
@@ -81,6 +86,8 @@ class Stopped:
 class Link:
     """What a device knows about its way to the server, and what it makes of each answer.
 
+    `backoff` is for what the device does by itself, `foreground_backoff` for a user who waits.
+
     Call `credentials` and `attempt` to connect, then exactly one of `welcomed`, `denied`,
     `deferred`, `refused`, `failed`, or none if the device gave the attempt up; after `welcomed`,
     `ended` or `closed` when the session is over.
@@ -89,9 +96,12 @@ class Link:
     __slots__ = (
         "_attempts",
         "_backoff",
+        "_foreground_backoff",
         "_identity",
+        "_intent",
         "_kind",
         "_ready_at",
+        "_slot_at",
         "_wait_s",
         "deferral",
         "enrolled",
@@ -107,6 +117,7 @@ class Link:
         self,
         identity: Identity,
         backoff: Backoff,
+        foreground_backoff: Backoff,
         now: float,
         wall_ms: int,
         *,
@@ -116,14 +127,18 @@ class Link:
     ) -> None:
         self._identity = identity
         self._backoff = backoff
+        self._foreground_backoff = foreground_backoff
         self._attempts = 0
+        self._intent = Intent.BACKGROUND
         self._kind = Kind.ENROL
         self._ready_at = now
+        self._slot_at = -inf
         self._wait_s = 0.0
         self.enrolled = enrolled
         self.resume = resume
         self.deferral = deferral
         self.policy = DEFAULT_POLICY
+        """That of the last Welcome."""
         self.user_waits = False
         """The user opened the app and has no ready session yet."""
         self.replaced = False
@@ -134,28 +149,34 @@ class Link:
         self.next_at = now
         """When the next attempt is due."""
         if deferral is not None:
-            self.next_at += min(max(0.0, (deferral.slot_at_ms - wall_ms) / 1000), DEFERRAL_MAX_S)
+            wait_ms = min(max(0, deferral.slot_at_ms - wall_ms), deferral.wait_ms)
+            self._slot_at = self.next_at = now + min(wait_ms / 1000, DEFERRAL_MAX_S)
 
     # What the user and the radio do
 
     def opened(self, intended_at: float) -> None:
-        """The user opened the app: connect now, whatever was waited for."""
-        self.user_waits = True
-        self.replaced = False
-        self.next_at = intended_at
+        """The user opened the app: connect now, whatever was waited for. One who waits already
+        does not wait less for having said so twice."""
+        if not self.user_waits:
+            self.user_waits = True
+            self.replaced = False
+            self.next_at = intended_at
+            self._foreground_backoff.reset()
 
     def left(self) -> None:
-        """The user has left the app: nobody waits any more."""
+        """The user has left the app: nobody waits any more, and a slot holds again."""
         self.user_waits = False
+        self.next_at = max(self.next_at, self._slot_at)
 
     def woken(self, now: float) -> None:
         """A push wakes a closed app: connect, but not before a wait that was asked for is over."""
         self.next_at = max(self.next_at, now)
 
     def radio_back(self, now: float) -> None:
-        """There is service again. Whole regions get it back in the same second, so a device by
-        itself waits out its last back-off from here."""
-        self.next_at = now if self.user_waits else max(self.next_at, now + self._wait_s)
+        """There is service again. What is still waited for stays; but whole regions get service
+        back in the same second, so a device that is late begins its last back-off anew here."""
+        if self.next_at < now:
+            self.next_at = now if self.user_waits else now + self._wait_s
 
     # Attempts
 
@@ -194,6 +215,7 @@ class Link:
         """What the hello says; counts the attempt. A deferral's ticket goes along until a session
         is ready: it tells the server how long this device has been waiting."""
         self._attempts += 1
+        self._intent = self.intent
         ticket = self.deferral.ticket if self.deferral else b""
         return Attempt(self.intent, self._attempts, ticket)
 
@@ -205,6 +227,7 @@ class Link:
         expires_at_ms = wall_ms + welcome.ticket_lifetime_ms
         self.resume = ResumeCredentials(welcome.ticket, welcome.psk, expires_at_ms)
         self.deferral = None
+        self._slot_at = -inf
         self.policy = welcome.policy
         self._ready_at = now
         self._wait_s = 0.0
@@ -218,16 +241,24 @@ class Link:
             self._back_off(now)
 
     def deferred(self, now: float, wall_ms: int, answer: Deferred) -> None:
-        """Come back at the slot: it overrides back-off, which neither grows nor begins anew."""
-        wait_s = min(answer.wait_s, DEFERRAL_MAX_S)
-        self.deferral = Deferral(answer.deferral_ticket, wall_ms + round(wait_s * 1000))
-        self._wait_s = 0.0
-        self.next_at = now + wait_s
+        """Come back at the slot: it overrides back-off, which neither grows nor begins anew.
+
+        A forged DEFER may make a device that resumes wait, but not lose the slot and the ticket
+        that it has: the server authenticates what it says to a resume.
+        """
+        wait_s = min(max(answer.wait_s, DEFERRAL_MIN_S), DEFERRAL_MAX_S)
+        forged = self._kind is Kind.RESUME and not answer.authentic
+        if not (forged and self.deferral is not None):
+            wait_ms = round(wait_s * 1000)
+            self.deferral = Deferral(answer.deferral_ticket, wall_ms + wait_ms, wait_ms)
+            self._slot_at = now + wait_s
+        self._come_at(now + wait_s)
 
     def refused(self, now: float, answer: Refused) -> None:
         """No session, said in clear: anybody on the path could have, so it is one failed attempt.
         A ticket that is said to be no good is given up all the same, which costs one login. The
-        hint is added to the back-off: many devices were told the same."""
+        hint is added to the back-off, which by itself a device then begins no lower than at half of
+        it: many were told the same, and are not to come back together."""
         if answer.reason in (RefuseReason.TICKET_INVALID, RefuseReason.HANDSHAKE_FAILED):
             self._resume_failed(now)
         else:
@@ -263,12 +294,26 @@ class Link:
     def _resume_failed(self, now: float) -> None:
         """After a resume, log in: at once for a user who waits, else by back-off like any retry."""
         if self._kind is Kind.RESUME and self.user_waits:
-            self.next_at = now
+            self._come_at(now)
         else:
             self._back_off(now)
         if self._kind is Kind.RESUME:
             self.resume = None
 
-    def _back_off(self, now: float, at_least_s: float = 0.0) -> None:
-        self._wait_s = at_least_s + self._backoff.next_s(*bounds_s(self.policy))
-        self.next_at = now + self._wait_s
+    def _back_off(self, now: float, hint_s: float = 0.0) -> None:
+        base_s, cap_s = bounds_s(self.policy)
+        if self.user_waits:
+            cap_s = min(cap_s, max(base_s, FOREGROUND_CAP_S))
+            wait_s = self._foreground_backoff.next_s(base_s, cap_s)
+        else:
+            wait_s = self._backoff.next_s(max(base_s, hint_s / 2), max(cap_s, 2 * hint_s))
+        self._wait_s = hint_s + wait_s
+        self._come_at(now + self._wait_s)
+
+    def _come_at(self, at: float) -> None:
+        """The next attempt is due then. By itself a device does not come before its slot; a user
+        who opened the app during a background attempt does not wait for what that brought."""
+        if not self.user_waits:
+            self.next_at = max(at, self._slot_at)
+        elif self._intent is Intent.FOREGROUND:
+            self.next_at = at

@@ -5,6 +5,7 @@ server. Pure: messages in, messages and events out.
 from collections.abc import Callable, Iterable
 from math import inf
 
+from hwangso_client.backoff import Backoff
 from hwangso_client.events import (
     DuplicateArrived,
     MessageAcknowledged,
@@ -13,7 +14,7 @@ from hwangso_client.events import (
     Observer,
 )
 from hwangso_client.inbox import Inbox
-from hwangso_client.outbox import Outbox
+from hwangso_client.outbox import RETRY_BASE_S, RETRY_CAP_S, Outbox
 from hwangso_protocol.messages import (
     Deliver,
     Entry,
@@ -32,35 +33,56 @@ second, these entries come again."""
 
 
 class Mailbox:
-    """Inbox and outbox during sessions. `changed` tells that the profile is out of date; whoever
-    saves it sets it back."""
+    """Inbox and outbox during sessions. `backoff` is for Syncs that the server puts off.
 
-    __slots__ = ("_observer", "_received_at", "changed", "inbox", "outbox")
+    `changed` tells that the profile is out of date; whoever saves it sets it back.
+    """
 
-    def __init__(self, inbox: Inbox, outbox: Outbox, observer: Observer) -> None:
+    __slots__ = (
+        "_backoff",
+        "_observer",
+        "_received_at",
+        "_sync_at",
+        "changed",
+        "inbox",
+        "may_sync",
+        "outbox",
+    )
+
+    def __init__(self, inbox: Inbox, outbox: Outbox, backoff: Backoff, observer: Observer) -> None:
         self.inbox = inbox
         self.outbox = outbox
         self.changed = False
+        self.may_sync = True
+        """Whether a Sync may be sent: not while another request waits for its answer, for the
+        server takes one at a time, and its errors do not say which they are about."""
+        self._backoff = backoff
         self._observer = observer
         self._received_at = inf
+        self._sync_at = -inf
 
     @property
     def deadline(self) -> float:
         """When `due` will have something."""
-        if self.inbox.wants_sync:
-            return -inf
+        deadline = self._received_at
         outbox_at = self.outbox.deadline
-        return self._received_at if outbox_at is None else min(self._received_at, outbox_at)
+        if outbox_at is not None:
+            deadline = min(deadline, outbox_at)
+        return min(deadline, self._sync_at) if self._wants_sync else deadline
 
     @property
     def waiting(self) -> bool:
         """A request waits for its answer."""
         return self.outbox.in_flight > 0 or self.inbox.syncing
 
-    def begin(self, now: float, welcome: Welcome, *, enrolled: bool) -> None:
-        """A session begins, with these first entries."""
-        new, held = self.inbox.begin(welcome, enrolled=enrolled)
-        self._arrived(now, new, held)
+    def begin(
+        self, now: float, welcome: Welcome, *, enrolled: bool, on_screen: bool = False
+    ) -> None:
+        """A session begins, with these first entries. `on_screen`: somebody looks at the app, and
+        then the server's policy for the background does not count."""
+        held = not (welcome.policy.background_sync or on_screen)
+        self._sync_at = -inf
+        self._arrived(now, *self.inbox.begin(welcome, enrolled=enrolled, held=held))
         if self.inbox.unacknowledged:
             self._received_at = now
 
@@ -68,6 +90,7 @@ class Mailbox:
         """The session is over."""
         self.inbox.lost()
         self.outbox.lost()
+        self.may_sync = True
         self._received_at = inf
 
     def read(self, now: float, message: Message) -> bool:
@@ -84,7 +107,11 @@ class Mailbox:
                 if self.outbox.refused(message.id, message.code, now) is not None:
                     self.changed = True
                     self._observer(MessageRefused(message.id, message.code, message.detail, now))
+            case Error() if self.inbox.syncing:
+                self.inbox.sync_failed()
+                self._sync_at = now + self._backoff.next_s(RETRY_BASE_S, RETRY_CAP_S)
             case Page():
+                self._backoff.reset()
                 self._arrived(now, *self.inbox.page(message))
             case Deliver():
                 self._arrived(now, *self.inbox.delivered(message.entries))
@@ -101,12 +128,16 @@ class Mailbox:
         if now >= self._received_at:
             self._received_at = inf
             messages.append(self.inbox.acknowledge())
-        if self.inbox.wants_sync:
+        if self._wants_sync and now >= self._sync_at:
             messages.append(self.inbox.sync())
         messages += self.outbox.due(now)
         if messages and self.changed:
             save()
         return messages
+
+    @property
+    def _wants_sync(self) -> bool:
+        return self.may_sync and self.inbox.wants_sync
 
     def _arrived(self, now: float, new: Iterable[Entry], held: Iterable[Entry]) -> None:
         for entry in new:

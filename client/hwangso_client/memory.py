@@ -39,7 +39,7 @@ def load_or_create(profile: Profile, config: DeviceConfig, sources: Sources) -> 
 
 
 def build_link(
-    state: ProfileState, config: DeviceConfig, backoff: Backoff, now: float, wall_ms: int
+    state: ProfileState, config: DeviceConfig, backoff: Backoff, sources: Sources, now: float
 ) -> Link:
     """The link as the profile left it."""
     identity = Identity(
@@ -50,15 +50,18 @@ def build_link(
         device_name=config.device_name,
         register=config.register,
     )
-    return Link(
+    link = Link(
         identity,
         backoff,
+        FullJitter(sources.rng),
         now,
-        wall_ms,
+        sources.wall_ms(),
         enrolled=state.enrolled,
         resume=state.resume,
         deferral=state.deferral,
     )
+    link.policy = state.policy
+    return link
 
 
 def build_mailbox(
@@ -72,7 +75,8 @@ def build_mailbox(
         limit=config.outbox_limit,
         in_flight_limit=config.in_flight_limit,
     )
-    return Mailbox(Inbox(state.since, state.unread, config.inbox_limit), outbox, observer)
+    inbox = Inbox(state.since, state.unread, config.inbox_limit)
+    return Mailbox(inbox, outbox, FullJitter(rng), observer)
 
 
 def snapshot(state: ProfileState, link: Link, mailbox: Mailbox) -> ProfileState:
@@ -82,6 +86,7 @@ def snapshot(state: ProfileState, link: Link, mailbox: Mailbox) -> ProfileState:
         enrolled=link.enrolled,
         resume=link.resume,
         deferral=link.deferral,
+        policy=link.policy,
         since=mailbox.inbox.since,
         unread=tuple(mailbox.inbox.unread),
         outbox=mailbox.outbox.unsent,

@@ -20,11 +20,24 @@ from msgspec import Meta, Struct
 
 from hwangso_client.errors import ProfileError
 from hwangso_protocol.limits import RESUME_TICKET_MAX_BYTES
-from hwangso_protocol.messages import Body, Entry, Key, MessageId, Seq, TimeMs, UserName
+from hwangso_protocol.messages import (
+    Body,
+    DurationMs,
+    Entry,
+    Key,
+    MessageId,
+    Policy,
+    Seq,
+    TimeMs,
+    UserName,
+)
 
 PROFILE_MAX_BYTES: Final = 64 * 2**20
 """More than the largest inbox and outbox at their default limits; a larger file is none of ours."""
 _MAGIC: Final = b"hwangso-profile 1 "
+
+DEFAULT_POLICY: Final = Policy(keepalive_ms=60_000, backoff_base_ms=1_000, backoff_cap_ms=60_000)
+"""Until the first Welcome brings the server's own."""
 
 
 class ResumeCredentials(Struct, frozen=True, gc=False):
@@ -36,10 +49,12 @@ class ResumeCredentials(Struct, frozen=True, gc=False):
 
 
 class Deferral(Struct, frozen=True, gc=False):
-    """Where to come back, and the proof of it. `slot_at_ms` is wall-clock time, ms since 1970."""
+    """When to come back, and the proof of it. `slot_at_ms` is wall-clock time, ms since 1970;
+    `wait_ms` is how far away it was, so that a clock set back cannot make the wait longer."""
 
     ticket: bytes
     slot_at_ms: TimeMs
+    wait_ms: DurationMs
 
 
 class Unsent(Struct, frozen=True, gc=False):
@@ -54,8 +69,8 @@ class ProfileState(Struct, frozen=True):
     """One consistent state of a device.
 
     `device_key` is private. `enrolled` tells whether the server is known to have its public half.
-    `phase` is 0 to 1, drawn once: it sets this device's pings apart from those of others. `unread`
-    are entries up to `since` that the app has not taken.
+    `phase` is 0 to 1, drawn once: it sets this device's pings apart from those of others. `policy`
+    is that of the last Welcome. `unread` are entries up to `since` that the app has not taken.
     """
 
     server_key: Key
@@ -65,6 +80,7 @@ class ProfileState(Struct, frozen=True):
     enrolled: bool = False
     resume: ResumeCredentials | None = None
     deferral: Deferral | None = None
+    policy: Policy = DEFAULT_POLICY
     since: Seq = 0
     unread: tuple[Entry, ...] = ()
     outbox: tuple[Unsent, ...] = ()

@@ -128,6 +128,8 @@ class Session:
     def set_foreground(self, foreground: bool) -> None:
         """Tell the server that the app was opened, or left."""
         self._foreground = foreground
+        if foreground:
+            self._mailbox.inbox.release()
         self._nudge_urgently()
 
     def confirm(self) -> None:
@@ -204,6 +206,7 @@ class Session:
 
     def _request_answered(self, request: Request, answer: DeviceList | Error) -> None:
         self._request = None
+        self._mailbox.may_sync = True
         if isinstance(answer, DeviceList):
             request.answer = answer.devices
             request.finish()
@@ -256,13 +259,15 @@ class Session:
         check = self._keepalive.check(now)
         if check is Check.DEAD:
             return False
-        messages = self._mailbox.due(now, self._save)
+        messages: list[Message] = []
         if self._foreground != self._told_foreground:
             self._told_foreground = self._foreground
             messages.append(Foreground() if self._foreground else Background())
-        if self._request is not None and not self._request_sent:
+        if self._request is not None and self._request_is_due:
             self._request_sent = True
+            self._mailbox.may_sync = False
             messages.append(self._request.message)
+        messages += self._mailbox.due(now, self._save)
         if not self._proved and not messages:
             messages.append(Ready())
         self._proved = True
@@ -289,7 +294,15 @@ class Session:
         return self._mailbox.waiting or self._confirm_ping > 0 or self._request is not None
 
     @property
+    def _request_is_due(self) -> bool:
+        """A request was not sent yet, and its turn has come: after a Sync that was."""
+        unsent = self._request is not None and not self._request_sent
+        return unsent and not self._mailbox.inbox.syncing
+
+    @property
     def _deadline(self) -> float:
+        if self._request_is_due:
+            return -inf
         return min(self._keepalive.deadline, self._mailbox.deadline)
 
     def _nudge_urgently(self) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from hwangso_protocol.errors import Fault, ProtocolError
 from hwangso_protocol.limits import DEFERRAL_TICKET_MAX_BYTES
+from hwangso_protocol.noise import HmacKey
 
 PREFIX = struct.Struct("!BH")
 """Type and length of the body."""
@@ -98,9 +99,9 @@ def defer_authenticator(
 ) -> bytes:
     """HMAC-SHA256, cut to 16 bytes, under a key made from the resume ticket's psk, over the
     device's own hello and the deferral."""
-    key = hmac.digest(psk, DEFER_KEY_LABEL, "sha256")
+    key = HmacKey(psk).digest(DEFER_KEY_LABEL)
     body = DEFER_BODY.pack(wait_ms, reason, len(ticket)) + ticket
-    return hmac.digest(key, body + hello, "sha256")[:AUTHENTICATOR_BYTES]
+    return HmacKey(key).digest(body + hello)[:AUTHENTICATOR_BYTES]
 
 
 def is_authentic(defer: Defer, psk: bytes, hello: bytes) -> bool:

@@ -105,15 +105,17 @@ Entries = Annotated[tuple[Entry, ...], Meta(max_length=PAGE_MAX_ENTRIES)]
 
 
 class Policy(Struct, frozen=True, omit_defaults=True):
-    """How the server wants the device to behave until it hears otherwise.
+    """How the server wants the device to behave until the next Welcome.
 
     Send something at least every `keepalive_ms`; a reconnect waits by back-off between
-    `backoff_base_ms` and `backoff_cap_ms`.
+    `backoff_base_ms` and `backoff_cap_ms`. Without `background_sync` a device whose app is not on
+    the screen does not ask for what the Welcome left out, until the app is opened or a More comes.
     """
 
     keepalive_ms: DurationMs
     backoff_base_ms: DurationMs
     backoff_cap_ms: DurationMs
+    background_sync: bool = True
 
 
 class DeviceInfo(Struct, frozen=True, omit_defaults=True):

@@ -133,8 +133,8 @@ class CipherState:
         return _NONCE_PREFIX + self.nonce.to_bytes(8, "big")
 
 
-class _HmacKey:
-    """HMAC-SHA256 (RFC 2104) under one key, used for two or three messages.
+class HmacKey:
+    """HMAC-SHA256 (RFC 2104) under one key of 32 bytes, used for two or three messages.
 
     Six handshake steps make sixteen of these; so written they take 1.2 us each, `hmac.digest`
     2.1 us (measured): 5 % of a resume.
@@ -158,14 +158,14 @@ _OUTER_PAD = b"\x5c" * (BLOCKLEN_BYTES - HASHLEN_BYTES)
 
 def hkdf2(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
     """HKDF with two outputs (section 4.3)."""
-    temp = _HmacKey(_HmacKey(chaining_key).digest(material))
+    temp = HmacKey(HmacKey(chaining_key).digest(material))
     first = temp.digest(b"\x01")
     return first, temp.digest(first + b"\x02")
 
 
 def hkdf3(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes, bytes]:
     """HKDF with three outputs (section 4.3)."""
-    temp = _HmacKey(_HmacKey(chaining_key).digest(material))
+    temp = HmacKey(HmacKey(chaining_key).digest(material))
     first = temp.digest(b"\x01")
     second = temp.digest(first + b"\x02")
     return first, second, temp.digest(second + b"\x03")
@@ -224,6 +224,8 @@ class HandshakeState:
 
     `static` is our own key pair, where the pattern has one; `remote_static` (32 bytes) is what is
     known beforehand, and holds the peer's key once an `s` token was read; `psk` is 32 bytes.
+    `ephemeral` is a key pair made beforehand, for this handshake and no other ever: with one that
+    is used twice both sessions are lost. None: it is made when it is needed, of `random_bytes`.
     """
 
     __slots__ = (
@@ -250,6 +252,7 @@ class HandshakeState:
         static: X25519PrivateKey | None = None,
         remote_static: bytes | None = None,
         psk: bytes | None = None,
+        ephemeral: X25519PrivateKey | None = None,
     ) -> None:
         if pattern.has_psk != (psk is not None):
             raise ValueError(f"{pattern.name}: a psk exactly where the pattern has one")
@@ -260,7 +263,7 @@ class HandshakeState:
         self._random_bytes = random_bytes
         self._static = static
         self._psk = psk
-        self._ephemeral: X25519PrivateKey | None = None
+        self._ephemeral = ephemeral
         self._remote_ephemeral: X25519PublicKey | None = None
         self._remote_static_key: X25519PublicKey | None = None
         self.remote_static = remote_static
@@ -284,9 +287,10 @@ class HandshakeState:
         message = b""
         for token in self._take_tokens(writing=True):
             if token is Token.E:
-                self._ephemeral = X25519PrivateKey.from_private_bytes(
-                    self._random_bytes(DHLEN_BYTES)
-                )
+                if self._ephemeral is None:
+                    self._ephemeral = X25519PrivateKey.from_private_bytes(
+                        self._random_bytes(DHLEN_BYTES)
+                    )
                 message += self._mix_ephemeral(self._ephemeral.public_key().public_bytes_raw())
             elif token is Token.S:
                 message += symmetric.encrypt_and_hash(

@@ -5,16 +5,16 @@ Both sides send JSON objects, one a line: a request, then its answer, as often a
     {"request":"disable_user","name":"alice"}
     {"answer":"done"}
 
-Requests and answers are the Structs below; `administration` is the client. Whoever can connect may
-do everything: the rights of the file are the protection.
+`admin_messages` has all requests and answers, `administration` is the client. Whoever can connect
+may do everything: the rights of the file are the protection.
 """
 
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -22,10 +22,41 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from hwangso_server.accounts import (
+    SHOWN_MAX_CHARS,
     AdministrationError,
     DeviceListing,
     UserListing,
 )
+from hwangso_server.admin_messages import (
+    REQUEST_NAMES,
+    AddUser,
+    AdminError,
+    AdmissionStatus,
+    Answer,
+    CalendarListing,
+    DataRequest,
+    DisableUser,
+    Done,
+    EnableUser,
+    Explain,
+    Explained,
+    FreeStage,
+    ListDevices,
+    ListUsers,
+    Request,
+    RevokeDevice,
+    RotateTicketKey,
+    RunningRequest,
+    ServerStats,
+    ServerStatus,
+    SetStage,
+    ShowCalendar,
+    Stats,
+    Status,
+    Stop,
+    TicketKeyRotated,
+)
+from hwangso_server.admission.stage import Stage
 from hwangso_server.folder import DataFolderError, explained
 from hwangso_server.limits import (
     ADMIN_BACKLOG,
@@ -34,107 +65,11 @@ from hwangso_server.limits import (
     ADMIN_LINE_MAX_BYTES,
     ADMIN_READ_BYTES,
     ADMIN_REQUEST_DEADLINE_S,
-    USERS_LISTED_MAX,
 )
 from hwangso_server.passwords import TooManyWaiting
 from hwangso_server.store.interface import StoreError
 
 log: FilteringBoundLogger = structlog.get_logger()
-
-
-class _Request(msgspec.Struct, frozen=True, tag_field="request", forbid_unknown_fields=True):
-    """Common to all requests. An unknown field is refused: ignoring it could do the wrong thing."""
-
-
-class _Answer(msgspec.Struct, frozen=True, tag_field="answer"):
-    """Common to all answers."""
-
-
-class AddUser(_Request, frozen=True, tag="add_user"):
-    """Answered with Done."""
-
-    name: str
-    password: str
-
-
-class ListUsers(_Request, frozen=True, tag="list_users"):
-    """Answered with UserListing: at most `limit` users after the name `after`."""
-
-    after: str = ""
-    limit: int = USERS_LISTED_MAX
-
-
-class DisableUser(_Request, frozen=True, tag="disable_user"):
-    """Answered with Done; sessions of the user have been ended."""
-
-    name: str
-
-
-class EnableUser(_Request, frozen=True, tag="enable_user"):
-    """Answered with Done."""
-
-    name: str
-
-
-class ListDevices(_Request, frozen=True, tag="list_devices"):
-    """Answered with DeviceListing."""
-
-    user: str
-
-
-class RevokeDevice(_Request, frozen=True, tag="revoke_device"):
-    """Answered with Done; the device's session has been ended."""
-
-    user: str
-    device: int
-
-
-class RotateTicketKey(_Request, frozen=True, tag="rotate_ticket_key"):
-    """Answered with TicketKeyRotated."""
-
-
-class Stats(_Request, frozen=True, tag="stats"):
-    """Answered with ServerStats."""
-
-
-class Stop(_Request, frozen=True, tag="stop"):
-    """Answered with Done; the server then begins to shut down."""
-
-
-class Done(_Answer, frozen=True, tag="done"):
-    """It is done, and durable."""
-
-
-class TicketKeyRotated(_Answer, frozen=True, tag="ticket_key_rotated"):
-    """`keys_held`: the new key and those whose tickets may still be about."""
-
-    keys_held: int
-
-
-class ServerStats(_Answer, frozen=True, tag="stats"):
-    """Figures by name."""
-
-    figures: dict[str, int | float]
-
-
-class AdminError(_Answer, frozen=True, tag="error"):
-    """The request was not carried out; `text` is one line."""
-
-    text: str
-
-
-Request: TypeAlias = (
-    AddUser
-    | ListUsers
-    | DisableUser
-    | EnableUser
-    | ListDevices
-    | RevokeDevice
-    | RotateTicketKey
-    | Stats
-    | Stop
-)
-Answer: TypeAlias = Done | UserListing | DeviceListing | TicketKeyRotated | ServerStats | AdminError
 
 
 class Administration(Protocol):
@@ -163,6 +98,16 @@ class AdminHandler(Administration, Protocol):
     """What a running server can do besides."""
 
     async def stats(self) -> ServerStats: ...
+
+    async def status(self) -> ServerStatus: ...
+
+    async def set_stage(self, stage: Stage, for_s: float) -> AdmissionStatus: ...
+
+    async def free_stage(self) -> AdmissionStatus: ...
+
+    async def explain(self, device: int) -> Explained: ...
+
+    async def calendar(self) -> CalendarListing: ...
 
     async def stop(self) -> None:
         """Begin to shut down, and return at once: the answer goes out before the socket closes."""
@@ -252,10 +197,10 @@ class _Server:
         try:
             request: Request = msgspec.json.decode(line, type=Request)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            return AdminError(f"not a request: {error}")
+            return AdminError(_complaint(line, error))
         with trio.move_on_after(ADMIN_REQUEST_DEADLINE_S):
             try:
-                return await self._carry_out(request)
+                return await _carry_out(self._handler, request)
             except TooManyWaiting:
                 return AdminError("too many passwords wait to be hashed, try again later")
             except (AdministrationError, StoreError, DataFolderError) as refused:
@@ -268,28 +213,64 @@ class _Server:
             f"not finished within {ADMIN_REQUEST_DEADLINE_S:.0f} s, look what happened"
         )
 
-    async def _carry_out(self, request: Request) -> Answer:
-        handler = self._handler
-        match request:
-            case AddUser(name, password):
-                await handler.add_user(name, password)
-            case DisableUser(name):
-                await handler.disable_user(name)
-            case EnableUser(name):
-                await handler.enable_user(name)
-            case RevokeDevice(user, device):
-                await handler.revoke_device(user, device)
-            case Stop():
-                await handler.stop()
-            case ListUsers(after, limit):
-                return await handler.list_users(after, limit)
-            case ListDevices(user):
-                return await handler.list_devices(user)
-            case RotateTicketKey():
-                return await handler.rotate_ticket_key()
-            case Stats():
-                return await handler.stats()
-        return Done()
+
+async def _carry_out(handler: AdminHandler, request: Request) -> Answer:
+    if isinstance(request, DataRequest):
+        return await _work_on_data(handler, request)
+    return await _ask_running(handler, request)
+
+
+async def _work_on_data(handler: Administration, request: DataRequest) -> Answer:
+    match request:
+        case AddUser(name, password):
+            await handler.add_user(name, password)
+        case DisableUser(name):
+            await handler.disable_user(name)
+        case EnableUser(name):
+            await handler.enable_user(name)
+        case RevokeDevice(user, device):
+            await handler.revoke_device(user, device)
+        case ListUsers(after, limit):
+            return await handler.list_users(after, limit)
+        case ListDevices(user):
+            return await handler.list_devices(user)
+        case RotateTicketKey():
+            return await handler.rotate_ticket_key()
+    return Done()
+
+
+async def _ask_running(handler: AdminHandler, request: RunningRequest) -> Answer:
+    match request:
+        case Stats():
+            return await handler.stats()
+        case Status():
+            return await handler.status()
+        case SetStage(stage, for_s):
+            return await handler.set_stage(stage, for_s)
+        case FreeStage():
+            return await handler.free_stage()
+        case Explain(device):
+            return await handler.explain(device)
+        case ShowCalendar():
+            return await handler.calendar()
+        case Stop():
+            await handler.stop()
+    return Done()
+
+
+class _Named(msgspec.Struct):
+    """As much as is common to the requests of all versions."""
+
+    request: str
+
+
+def _complaint(line: bytes, error: Exception) -> str:
+    """What is wrong with a request. A newer command asks for what this server has not heard of."""
+    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        name = msgspec.json.decode(line, type=_Named).request
+        if name not in REQUEST_NAMES:
+            return f"this server knows no request {name!r:.{SHOWN_MAX_CHARS}}: another version?"
+    return f"not a request: {error}"
 
 
 async def _send(lines: JsonLines, answer: Answer) -> bool:

@@ -21,26 +21,34 @@ from hwangso_server.accounts import (
     DeviceListing,
     UserListing,
 )
-from hwangso_server.admin import (
+from hwangso_server.admin import Administration, JsonLines, LineTooLong
+from hwangso_server.admin_messages import (
     AddUser,
     AdminError,
-    Administration,
+    AdmissionStatus,
     Answer,
+    CalendarListing,
     DisableUser,
     Done,
     EnableUser,
-    JsonLines,
-    LineTooLong,
+    Explain,
+    Explained,
+    FreeStage,
     ListDevices,
     ListUsers,
     Request,
     RevokeDevice,
     RotateTicketKey,
     ServerStats,
+    ServerStatus,
+    SetStage,
+    ShowCalendar,
     Stats,
+    Status,
     Stop,
     TicketKeyRotated,
 )
+from hwangso_server.admission.stage import Stage
 from hwangso_server.config import Config
 from hwangso_server.environment import Environment, system_environment
 from hwangso_server.folder import DataFolder, DataFolderInUse
@@ -51,6 +59,10 @@ from hwangso_server.store import open_sqlite
 from hwangso_server.tickets import Tickets
 
 A = TypeVar("A", bound=Answer)
+
+
+class NoAnswer(AdministrationError):
+    """No server is there to ask, or it did not answer."""
 
 
 @asynccontextmanager
@@ -163,6 +175,21 @@ class RemoteAdministration:
     async def stats(self) -> ServerStats:
         return await self._ask(Stats(), ServerStats)
 
+    async def status(self) -> ServerStatus:
+        return await self._ask(Status(), ServerStatus)
+
+    async def set_stage(self, stage: Stage, for_s: float) -> AdmissionStatus:
+        return await self._ask(SetStage(stage, for_s), AdmissionStatus)
+
+    async def free_stage(self) -> AdmissionStatus:
+        return await self._ask(FreeStage(), AdmissionStatus)
+
+    async def explain(self, device: int) -> Explained:
+        return await self._ask(Explain(device), Explained)
+
+    async def calendar(self) -> CalendarListing:
+        return await self._ask(ShowCalendar(), CalendarListing)
+
     async def stop(self) -> None:
         await self._ask(Stop(), Done)
 
@@ -176,8 +203,9 @@ class RemoteAdministration:
 async def admin_call(path: Path, request: Request) -> Answer:
     """Send one request to the server behind an admin socket and return its answer.
 
-    Raises AdministrationError when the server refuses (with its line), is not there, or does not
-    answer within ADMIN_CALL_DEADLINE_S; in the last case the request may still be carried out.
+    Raises AdministrationError when the server refuses (with its line), NoAnswer when it is not
+    there, or does not answer within ADMIN_CALL_DEADLINE_S: in the last case the request may still
+    be carried out.
     """
     line: bytes | None = None
     with trio.move_on_after(ADMIN_CALL_DEADLINE_S) as scope:
@@ -190,16 +218,16 @@ async def admin_call(path: Path, request: Request) -> Answer:
         except UnicodeEncodeError:
             raise AdministrationError("names and passwords must be Unicode text") from None
         except OSError as error:
-            raise AdministrationError(
+            raise NoAnswer(
                 f"no server answers at {path} ({error.strerror}); if one is starting or "
                 "stopping, try again"
             ) from None
         except (trio.BrokenResourceError, LineTooLong):
             line = None
     if scope.cancelled_caught:
-        raise AdministrationError(f"no answer from {path} within {ADMIN_CALL_DEADLINE_S:.0f} s")
+        raise NoAnswer(f"no answer from {path} within {ADMIN_CALL_DEADLINE_S:.0f} s")
     if line is None:
-        raise AdministrationError(f"the server at {path} went away before it answered")
+        raise NoAnswer(f"the server at {path} went away before it answered")
     try:
         answer: Answer = msgspec.json.decode(line, type=Answer)
     except msgspec.MsgspecError as error:

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from hwangso_protocol.limits import DEVICES_PER_USER_MAX
+from hwangso_server.admission.mechanism import Mechanism
 
 ENVIRONMENT_PREFIX: Final = "HWANGSO_"
 
@@ -40,6 +41,13 @@ class Registration(StrEnum):
 
     CLOSED = "closed"
     OPEN = "open"
+
+
+class Control(StrEnum):
+    """Whether admission controls the load, or lets in whoever fits: the negative control."""
+
+    ON = "on"
+    OFF = "off"
 
 
 class LogLevel(StrEnum):
@@ -85,6 +93,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     backoff_base_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 500
     backoff_cap_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 16_000
     shutdown_deadline_s: Annotated[float, Meta(ge=0, le=3_600)] = 5.0
+
+    control: Control = Control.ON
+    without: tuple[Mechanism, ...] = ()
+    """Mechanisms of the control that are switched off, to see what each buys."""
 
     argon2_memory_kib: Annotated[int, Meta(ge=8, le=4 * 2**20)] = 19_456
     argon2_iterations: Annotated[int, Meta(ge=1, le=100)] = 2
@@ -172,13 +184,19 @@ def _refuse_unknown(origin: str, name: str, known: Iterable[str]) -> NoReturn:
 
 
 def _checked(key: str, value: object, origin: str, *, is_text: bool) -> object:
-    """The value in the type of its key; `is_text`: numbers come as text."""
+    """The value in the type of its key; `is_text`: numbers come as text, lists with commas."""
+    if is_text and isinstance(value, str) and _is_list(key):
+        value = [item.strip() for item in value.split(",")]
     try:
         checked: object = msgspec.convert(value, _TYPES[key], strict=not is_text)
     except msgspec.ValidationError:
         shown = f"{value!r:.{SHOWN_MAX_CHARS}}"
         raise ConfigError(f"{origin}: {shown} is not allowed, expected {allowed(key)}") from None
     return checked
+
+
+def _is_list(key: str) -> bool:
+    return isinstance(msgspec.inspect.type_info(_TYPES[key]), msgspec.inspect.VarTupleType)
 
 
 def allowed(key: str) -> str:
@@ -193,6 +211,8 @@ def _in_words(kind: msgspec.inspect.Type) -> str:
             return " or ".join(
                 _in_words(one) for one in types if not isinstance(one, msgspec.inspect.NoneType)
             )
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return f"a list of {_in_words(item)}"
         case msgspec.inspect.EnumType(cls=cls):
             return " or ".join(repr(str(member.value)) for member in cls)
         case msgspec.inspect.IntType(ge=low, le=high):

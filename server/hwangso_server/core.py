@@ -11,17 +11,21 @@ from typing import Protocol, TypeVarTuple
 import trio
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from hwangso_protocol.errors import ProtocolError
 from hwangso_protocol.hello import Intent
-from hwangso_protocol.messages import ByeReason, Policy
-from hwangso_server.admission import Admission
+from hwangso_protocol.messages import ByeReason
+from hwangso_protocol.server import ServerConnection
+from hwangso_server.admission import Admission, Stage
+from hwangso_server.admission.treatment import TREATMENTS
 from hwangso_server.config import Config
 from hwangso_server.counts import Count, Counts
 from hwangso_server.deadlines import TICK_S, Deadlines
 from hwangso_server.desk import Desk
 from hwangso_server.environment import Environment
+from hwangso_server.handshakes import Handshake
 from hwangso_server.limits import (
+    ADMISSION_TICK_S,
     HOUSEKEEPING_INTERVAL_S,
-    IDLE_FACTOR,
     PRUNE_BUDGET_S,
     PRUNE_STEP,
     PRUNE_STEPS_MAX,
@@ -35,6 +39,7 @@ from hwangso_server.services.enrolment import Enrolment
 from hwangso_server.services.inboxes import Inboxes
 from hwangso_server.session import Session
 from hwangso_server.store.interface import Store, StoreBusy
+from hwangso_server.terms import Terms
 from hwangso_server.tickets import TicketKeys, Tickets
 from hwangso_server.transport import Transport
 
@@ -75,13 +80,8 @@ class Core:
         self.clock = environment.clock
         self.rng = environment.rng
         self.random_bytes = environment.random_bytes
+        self._terms = {stage: Terms.of(config, TREATMENTS[stage]) for stage in Stage}
         self.tickets = Tickets(keys, config.ticket_lifetime_s * 1000)
-        self.policy = Policy(
-            keepalive_ms=config.keepalive_s * 1000,
-            backoff_base_ms=config.backoff_base_ms,
-            backoff_cap_ms=config.backoff_cap_ms,
-        )
-        self.idle_timeout_s = config.keepalive_s * IDLE_FACTOR
         self.counts = Counts()
         self.deadlines: Deadlines[Session] = Deadlines()
         self.presence: Presence[Session] = Presence()
@@ -93,16 +93,26 @@ class Core:
         self.touched: list[Session] = []
         """Sessions to flush at the end of this turn."""
         self.is_stopping = False
+        self.submit: Callable[[Handshake], None] = self._begin_at_once
+        """Where admitted hellos go: the dispatcher's queues, if there is one."""
         self.desk = Desk(self)
         self.inboxes = Inboxes(self)
         self.devices = Devices(self)
         self.enrolment = Enrolment(self)
         self._nursery = nursery
+        self.people_waiting = 0
+        """Requests of live sessions and foreground handshakes that are at the store."""
 
     def greet(self, transport: Transport, lane: Intent | None) -> Session:
         """A connection came in: the session that receives what it sends."""
         self.counts.add(Count.ACCEPTED, lane.tag if lane is not None else "single")
-        session = Session(self, transport, lane)
+        return self.receive(transport, lane, ServerConnection(self.static_key, self.random_bytes))
+
+    def receive(
+        self, transport: Transport, lane: Intent | None, connection: ServerConnection
+    ) -> Session:
+        """A session for a connection that the door has counted, and may have read from."""
+        session = Session(self, transport, lane, connection)
         self.sessions[session] = None
         self.strangers[session] = None
         if len(self.strangers) > STRANGERS_MAX:
@@ -115,6 +125,15 @@ class Core:
             session.drop()
             return True
         return False
+
+    @property
+    def terms(self) -> Terms:
+        """What the stage of now gives to whoever comes in."""
+        return self._terms[self.admission.stage]
+
+    def count_fault(self, error: ProtocolError) -> None:
+        """A peer broke the protocol."""
+        self.counts.add(Count.FAULT, error.fault.value)
 
     def learn_user(self, name: str, user_id: int) -> None:
         """Remember whose name this is, unless the user was disabled while we looked."""
@@ -132,8 +151,19 @@ class Core:
         self.inboxes.online(session)
 
     def spawn(self, work: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
-        """Run work that must wait."""
+        """Run work that must wait, and that no person waits for."""
         self._nursery.start_soon(work, *args)
+
+    def spawn_for_person(self, work: Callable[[*Args], Awaitable[object]], *args: *Args) -> None:
+        """Run work that must wait, and that a person waits for."""
+        self.people_waiting += 1
+        self._nursery.start_soon(self._run_for_person, work, *args)
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a person waits for the store, or for the next step of a task. Whoever keeps this
+        thread busy for background should then let others run often."""
+        return self.people_waiting > 0
 
     def flush_touched(self) -> None:
         """Send what this turn's sessions have to say, each in one go."""
@@ -142,9 +172,10 @@ class Core:
             session.flush()
 
     async def run(self) -> None:
-        """Keep time: deadlines, cursors, pruning. Until cancelled."""
+        """Keep time: deadlines, admission's windows, cursors, pruning. Until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_deadlines)
+            nursery.start_soon(self._watch_admission)
             nursery.start_soon(self._keep_house)
 
     async def say_goodbye(self) -> None:
@@ -178,6 +209,24 @@ class Core:
                 if len(due) < READ_BATCH:
                     break
                 await trio.lowlevel.checkpoint()
+
+    async def _watch_admission(self) -> None:
+        admission = self.admission
+        while True:
+            await trio.sleep(max(admission.next_deadline_s - self.clock.now_s(), ADMISSION_TICK_S))
+            admission.tick(self.clock.now_s())
+
+    async def _run_for_person(
+        self, work: Callable[[*Args], Awaitable[object]], *args: *Args
+    ) -> None:
+        try:
+            await work(*args)
+        finally:
+            self.people_waiting -= 1
+
+    def _begin_at_once(self, handshake: Handshake) -> None:
+        self.admission.handshake_started(handshake.admitted.intent, 0.0, self.clock.now_s())
+        handshake.begin()
 
     async def _keep_house(self) -> None:
         while True:

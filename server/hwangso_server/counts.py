@@ -17,6 +17,7 @@ class Count(StrEnum):
     HELLO_TIMEOUT = "hello_timeout"
     PROOF_TIMEOUT = "proof_timeout"
     DROPPED = "dropped"
+    GONE = "gone"
     DEFERRED = "deferred"
     REFUSED = "refused"
     DENIED = "denied"

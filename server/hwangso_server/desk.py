@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, TypeVarTuple
 
 from hwangso_protocol.answer import RefuseReason
 from hwangso_protocol.errors import ProtocolError
-from hwangso_protocol.hello import Hello, Kind
+from hwangso_protocol.hello import Hello, Intent, Kind
 from hwangso_protocol.limits import PAGE_MAX_BODY_BYTES
 from hwangso_protocol.messages import Entry, Error, ErrorCode, Login, Welcome
+from hwangso_protocol.server import ServerConnection
 from hwangso_protocol.states import State
 from hwangso_protocol.ticket import ResumeTicket
 from hwangso_server.admission import Admit, Arrival, Deferral
 from hwangso_server.counts import Count
+from hwangso_server.handshakes import Admitted
 from hwangso_server.services.inboxes import wire_entries
 from hwangso_server.session import Session
 from hwangso_server.store.interface import StoreBusy, StoreClosed, StoreFailed
@@ -36,23 +38,62 @@ class Desk:
     def __init__(self, core: "Core") -> None:
         self._core = core
 
-    def hello_received(self, session: Session, hello: Hello) -> None:
-        """Go as far as possible without waiting."""
+    def decide(
+        self,
+        connection: ServerConnection,
+        hello: Hello,
+        lane: Intent | None,
+        now_s: float,
+        waited_s: float,
+    ) -> Admitted | None:
+        """Decide about a hello that has lain in the kernel for `waited_s`. If None, the connection
+        has its last answer: send it and close."""
         core = self._core
         core.counts.add(Count.HELLO, hello.intent.tag)
         if core.is_stopping:
-            self._refuse(session, RefuseReason.SHUTTING_DOWN)
-            return
+            self._refuse(connection, RefuseReason.SHUTTING_DOWN)
+            return None
         ticket: ResumeTicket | None = None
         if hello.kind is Kind.RESUME:
             try:
                 ticket = core.tickets.open(hello.resume_ticket, core.clock.wall_ms())
             except ProtocolError as error:
-                session.count_fault(error)
-                self._refuse(session, RefuseReason.TICKET_INVALID)
-                return
-        if self._is_admitted(session, hello, ticket):
-            self._read_first_message(session, ticket)
+                core.count_fault(error)
+                self._refuse(connection, RefuseReason.TICKET_INVALID)
+                return None
+        arrival = Arrival(
+            lane=lane,
+            intent=hello.intent,
+            kind=hello.kind,
+            attempt=hello.attempt,
+            device_id=None if ticket is None else ticket.device_id,
+            deferral_ticket=hello.deferral_ticket,
+            waited_s=waited_s,
+        )
+        decision = core.admission.decide(arrival, now_s)
+        if isinstance(decision, Admit):
+            return Admitted(hello, ticket, decision.intent, now_s - waited_s)
+        if isinstance(decision, Deferral):
+            psk = None if ticket is None else ticket.psk
+            connection.defer(decision.wait_ms, decision.reason, decision.deferral_ticket, psk)
+            core.counts.add(Count.DEFERRED, hello.intent.tag)
+        else:
+            self._refuse(connection, decision.reason, decision.retry_after_ms)
+        return None
+
+    def begin(self, session: Session, ticket: ResumeTicket | None) -> None:
+        """The turn of an admitted session has come: go as far as possible without waiting."""
+        try:
+            first = session.connection.read_first_message(None if ticket is None else ticket.psk)
+        except ProtocolError as error:
+            self._core.count_fault(error)
+            return
+        if ticket is not None and first.login is not None:
+            self._resume(session, ticket, first.login)
+        elif first.device_key is not None and first.login is not None:
+            self._in_task(session, self._login, first.device_key, first.login)
+        else:
+            session.connection.accept(None)
 
     def welcome(
         self, session: Session, since: int, head: int, entries: tuple[Entry, ...] = ()
@@ -66,6 +107,7 @@ class Desk:
             now_ms=core.clock.wall_ms(),
             rng=core.rng,
             random_bytes=core.random_bytes,
+            lifetime_factor=session.terms.ticket_lifetime_factor,
         )
         session.sent_seq = entries[-1].seq if entries else since
         session.told_head = head
@@ -77,46 +119,9 @@ class Desk:
             ticket_lifetime_ms=issued.lifetime_ms,
             since=since,
             head=head,
-            policy=core.policy,
+            policy=session.terms.policy,
             entries=entries,
         )
-
-    def _is_admitted(self, session: Session, hello: Hello, ticket: ResumeTicket | None) -> bool:
-        core = self._core
-        arrival = Arrival(
-            lane=session.lane,
-            intent=hello.intent,
-            kind=hello.kind,
-            attempt=hello.attempt,
-            device_id=None if ticket is None else ticket.device_id,
-            deferral_ticket=hello.deferral_ticket,
-        )
-        decision = core.admission.decide(arrival, core.clock.now_s())
-        if isinstance(decision, Admit):
-            session.admitted()
-            return True
-        if isinstance(decision, Deferral):
-            psk = None if ticket is None else ticket.psk
-            session.connection.defer(
-                decision.wait_ms, decision.reason, decision.deferral_ticket, psk
-            )
-            core.counts.add(Count.DEFERRED, hello.intent.tag)
-        else:
-            self._refuse(session, decision.reason, decision.retry_after_ms)
-        return False
-
-    def _read_first_message(self, session: Session, ticket: ResumeTicket | None) -> None:
-        try:
-            first = session.connection.read_first_message(None if ticket is None else ticket.psk)
-        except ProtocolError as error:
-            session.count_fault(error)
-            return
-        if ticket is not None and first.login is not None:
-            self._resume(session, ticket, first.login)
-        elif first.device_key is not None and first.login is not None:
-            self._in_task(session, self._login, first.device_key, first.login)
-        else:
-            session.connection.accept(None)
 
     def _resume(self, session: Session, ticket: ResumeTicket, login: Login) -> None:
         core = self._core
@@ -129,8 +134,8 @@ class Desk:
         session.identify(ticket.user_id, ticket.user_name, ticket.device_id)
         core.learn_user(ticket.user_name, ticket.user_id)
         head = core.known_users.head_of(ticket.user_id)
-        if head is not None and login.since >= head:
-            self._answer(session, head, head)
+        if head is not None and (login.since >= head or not session.wants_entries):
+            self._answer(session, min(login.since, head), head)
         else:
             self._in_task(session, self._answer_with_page, login)
 
@@ -155,13 +160,14 @@ class Desk:
     async def _answer_with_page(self, session: Session, login: Login) -> None:
         core = self._core
         head = core.known_users.head_of(session.user_id)
+        limit = login.limit if session.wants_entries else 0
         entries: tuple[Entry, ...] = ()
-        if head is None or login.since < head:
+        if head is None or (limit and login.since < head):
             page = await core.store.page(
-                session.user_id, login.since, max(login.limit, 1), PAGE_MAX_BODY_BYTES
+                session.user_id, login.since, max(limit, 1), PAGE_MAX_BODY_BYTES
             )
             head = core.known_users.learn_head(session.user_id, page.head)
-            if login.limit:
+            if limit:
                 entries = wire_entries(page.entries)
         self._answer(session, min(login.since, head), head, entries)
 
@@ -170,6 +176,7 @@ class Desk:
     ) -> None:
         if session.connection.state is State.OPENED:
             session.connection.accept(self.welcome(session, since, head, entries))
+            session.answered()
 
     def _in_task(
         self,
@@ -184,15 +191,22 @@ class Desk:
                 await work(session, *args)
             except (StoreBusy, StoreFailed, StoreClosed):
                 if session.connection.state is State.OPENED:
-                    self._refuse(session, RefuseReason.UNAVAILABLE, STORE_BUSY_RETRY_AFTER_MS)
+                    self._refuse(
+                        session.connection, RefuseReason.UNAVAILABLE, STORE_BUSY_RETRY_AFTER_MS
+                    )
             session.touch()
             self._core.flush_touched()
 
-        self._core.spawn(run)
+        if session.intent is Intent.FOREGROUND:
+            self._core.spawn_for_person(run)
+        else:
+            self._core.spawn(run)
 
-    def _refuse(self, session: Session, reason: RefuseReason, retry_after_ms: int = 0) -> None:
+    def _refuse(
+        self, connection: ServerConnection, reason: RefuseReason, retry_after_ms: int = 0
+    ) -> None:
         self._core.counts.add(Count.REFUSED, reason.name.lower())
-        session.connection.refuse(reason, retry_after_ms)
+        connection.refuse(reason, retry_after_ms)
 
     def _deny(self, session: Session, code: ErrorCode) -> None:
         self._core.counts.add(Count.DENIED, code.value)

@@ -1,4 +1,4 @@
-"""Lanes: the listening sockets, one for each intent, and their accept loops.
+"""Lanes: the listening sockets, one for each intent.
 
 The first queue of a server is the kernel's accept queue, and it is first-in first-out: with one
 listener no cleverness behind `accept` can let foreground overtake (design, section 5: foreground
@@ -8,23 +8,10 @@ p99 in a storm 1,700 ms with one listener, 9 to 16 ms with two lanes and parked 
 import errno
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
-import trio
-
-from hwangso_protocol.answer import Refuse, RefuseReason, encode_answer
 from hwangso_protocol.hello import Intent
-from hwangso_protocol.limits import HELLO_MAX_BYTES
-from hwangso_server.admission.capacity import FULL_RETRY_AFTER_MS
-from hwangso_server.counts import Count, Counts
-from hwangso_server.limits import (
-    ACCEPT_BATCH,
-    EMFILE_PAUSE_S,
-    HELLO_TIMEOUT_S,
-    LISTEN_BACKLOG,
-)
+from hwangso_server.limits import ACCEPT_BATCH, HELLO_TIMEOUT_S, LISTEN_BACKLOG
 
 _OUT_OF_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -75,36 +62,19 @@ def open_lane(host: str, port: int, intent: Intent | None) -> Lane:
     return Lane(intent, listener)
 
 
-def turn_away(connection: socket.socket) -> None:
-    """Say that the server is full, whatever the hello says, and close."""
-    connection.setblocking(False)
-    with connection, suppress(OSError):
-        connection.send(encode_answer(Refuse(RefuseReason.FULL, FULL_RETRY_AFTER_MS)))
-        connection.recv(HELLO_MAX_BYTES)  # closed with unread bytes, TCP would reset and cut it
+def accept(lane: Lane) -> socket.socket | None:
+    """The next connection of a lane; None if nobody waits.
 
-
-async def accept_forever(
-    lane: Lane,
-    take: Callable[[socket.socket, Intent | None], None],
-    after_turn: Callable[[], None],
-    counts: Counts,
-) -> None:
-    """Hand every connection to `take`, at most ACCEPT_BATCH a turn, until cancelled.
-
-    With the process out of file descriptors, connections wait in the kernel's queue for a while.
+    Raises OSError when the process or the system is out of resources: they wait in the kernel.
     """
-    while True:
-        await trio.lowlevel.wait_readable(lane.listener)
-        for _ in range(ACCEPT_BATCH):
-            try:
-                connection, _ = lane.listener.accept()
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno not in _OUT_OF_RESOURCES:
-                    continue  # the peer hung up while it waited in the queue
-                counts.add(Count.NO_DESCRIPTORS)
-                await trio.sleep(EMFILE_PAUSE_S)
-                break
-            take(connection, lane.intent)
-        after_turn()
+    for _ in range(ACCEPT_BATCH):
+        try:
+            connection, _ = lane.listener.accept()
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno in _OUT_OF_RESOURCES:
+                raise
+            continue  # the peer hung up while it waited in the queue
+        return connection
+    return None

@@ -18,6 +18,37 @@ TURN_BUDGET_S = 0.005
 """After this much of a turn the sockets left over wait for the next one, and everybody else, an
 accept loop for one, gets a turn before."""
 
+LIVE_SLICE_S = 0.002
+"""Of a turn, at most, for what live sessions say, before the foreground lane is looked at."""
+
+CLEAN_UP_SLICE_S = 0.0005
+"""At the end of each turn, for peers that have hung up: a tenth of a full turn."""
+
+BACKGROUND_HELLOS = 16
+"""Background hellos (60 us each) heard before a slice of background handshakes."""
+
+HELLOS_BETWEEN_LOOKS = 4
+"""Background hellos heard between two looks at the foreground lane."""
+
+BACKGROUND_SLICE_S = 0.002
+"""Background handshakes one after the other, as long as nobody comes through the foreground lane.
+Answers leave at the end of a slice, which takes a quarter off the price of each."""
+
+BACKGROUND_SHARE = 0.05
+"""Of the time that foreground takes, background has a right to as much as this: slots that were
+promised are kept, if slowly, while people alone fill the server."""
+
+ADMISSION_TICK_S = 0.01
+"""Admission's windows are closed this late at most, however soon it says the next is due."""
+
+GIVE_WAY_S = 0.000_05
+"""How long the Trio thread stands aside after each background handshake while a thread of the store
+works. Without this a person's missed messages took 35 ms in a storm: seven hand-overs of the core
+and the interpreter lock, 5 ms each. `sys.setswitchinterval` alone does not help."""
+
+FULL_COLLECTION_INTERVAL_S = 600.0
+"""Between full garbage collections, which look through every session: 45 ms at 10,000."""
+
 LISTEN_BACKLOG = 4_096
 """The kernel caps it at net.core.somaxconn, 4,096 on current Linux."""
 
@@ -95,6 +126,11 @@ ADMIN_READ_BYTES = 16_384
 
 ADMIN_CALL_DEADLINE_S = 40.0
 """Somewhat more than the server takes at most for a request (`ADMIN_REQUEST_DEADLINE_S`)."""
+
+STAGE_PIN_MIN_S = 1.0
+STAGE_PIN_MAX_S = 86_400.0
+"""An operator pins a stage for this long: over a shift, and not for ever, for a forgotten pin is a
+server that no longer defends itself, or never lets phones in at full speed again."""
 
 USERS_LISTED_MAX = 500
 """In one answer; ask again with the last name for more."""

@@ -5,7 +5,16 @@ import trio
 
 from hwangso_protocol.messages import ByeReason
 from hwangso_server.accounts import Accounts, DeviceListing, UserListing
-from hwangso_server.admin import ServerStats, TicketKeyRotated
+from hwangso_server.admin_messages import (
+    AdmissionStatus,
+    CalendarListing,
+    Explained,
+    ServerStats,
+    ServerStatus,
+    TicketKeyRotated,
+)
+from hwangso_server.admission.stage import Stage
+from hwangso_server.admission_administration import AdmissionAdministration
 from hwangso_server.core import Core
 from hwangso_server.keys import Keys
 
@@ -18,6 +27,7 @@ class LiveAdministration:
         self._keys = keys
         self._stop_asked = stop_asked
         self._accounts = Accounts(core.store, core.passwords, core.clock.wall_ms)
+        self._admission = AdmissionAdministration(core.admission, core.clock)
 
     async def add_user(self, name: str, password: str) -> None:
         """Make an account."""
@@ -60,9 +70,42 @@ class LiveAdministration:
     async def stats(self) -> ServerStats:
         """What is now, and the totals since start: see `counts`."""
         await trio.lowlevel.checkpoint()
+        return ServerStats(self._figures() | self._admission.figures())
+
+    async def status(self) -> ServerStatus:
+        """All that a screen shows."""
+        await trio.lowlevel.checkpoint()
+        return ServerStatus(self._figures(), self._admission.status())
+
+    async def set_stage(self, stage: Stage, for_s: float) -> AdmissionStatus:
+        """Pin the stage."""
+        await trio.lowlevel.checkpoint()
+        return self._admission.set_stage(stage, for_s)
+
+    async def free_stage(self) -> AdmissionStatus:
+        """Let the stage follow from pressure."""
+        await trio.lowlevel.checkpoint()
+        return self._admission.free_stage()
+
+    async def explain(self, device: int) -> Explained:
+        """Why the device was last admitted, deferred or refused."""
+        await trio.lowlevel.checkpoint()
+        return self._admission.explain(device)
+
+    async def calendar(self) -> CalendarListing:
+        """The slots to come."""
+        await trio.lowlevel.checkpoint()
+        return self._admission.calendar()
+
+    async def stop(self) -> None:
+        """Begin to stop; returns at once."""
+        await trio.lowlevel.checkpoint()
+        self._stop_asked.set()
+
+    def _figures(self) -> dict[str, int | float]:
         core = self._core
         store = core.store.counters()
-        figures: dict[str, int | float] = {
+        return {
             "now.connections": len(core.sessions),
             "now.sessions": len(core.presence),
             "now.appends_waiting": store.waiting,
@@ -72,9 +115,3 @@ class LiveAdministration:
             "store.refused": store.refused,
             **core.counts.snapshot(),
         }
-        return ServerStats(figures)
-
-    async def stop(self) -> None:
-        """Begin to stop; returns at once."""
-        await trio.lowlevel.checkpoint()
-        self._stop_asked.set()

@@ -16,7 +16,6 @@ stops the server at once: what was not on disk was not acknowledged, and the err
 import os
 import resource
 import select
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from functools import partial
@@ -27,31 +26,27 @@ import structlog
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from hwangso_protocol.answer import RefuseReason
 from hwangso_protocol.hello import Intent
 from hwangso_server.admin import serve_admin
-from hwangso_server.admission import CapacityAdmission
-from hwangso_server.config import Config
+from hwangso_server.admission import Stage
+from hwangso_server.admission.mechanism import Mechanism
+from hwangso_server.collector import collect_while_calm, full_collections_postponed
+from hwangso_server.config import Config, Control
+from hwangso_server.control import make_admission
 from hwangso_server.core import Core
-from hwangso_server.counts import Count
+from hwangso_server.dispatcher import Dispatcher, Order
 from hwangso_server.environment import Environment, system_environment
 from hwangso_server.folder import DataFolder, DataFolderError
 from hwangso_server.keys import Keys
-from hwangso_server.lanes import Lane, ListenError, accept_forever, open_lane, turn_away
-from hwangso_server.limits import (
-    ENROLLING_MAX,
-    HOUSEKEEPING_INTERVAL_S,
-    RESERVED_DESCRIPTORS,
-    STRANGERS_MAX,
-)
+from hwangso_server.lanes import Lane, ListenError, open_lane
+from hwangso_server.limits import HOUSEKEEPING_INTERVAL_S, RESERVED_DESCRIPTORS
 from hwangso_server.live_administration import LiveAdministration
-from hwangso_server.parking import Parking
 from hwangso_server.passwords import Passwords
+from hwangso_server.processor import RealProcessor
+from hwangso_server.sockets import EpollGround, SocketGround, StreamGround
 from hwangso_server.stopping import Stop, stop_signals
 from hwangso_server.store.interface import DatabaseUnusable, Store, StoreFailed
 from hwangso_server.store.sqlite import open_sqlite
-from hwangso_server.streaming import StreamReader
-from hwangso_server.transport import SocketReader
 
 E = TypeVar("E", bound=Exception)
 
@@ -76,6 +71,7 @@ async def serve(config: Config, *, announce: Callable[[str], None] = print) -> N
 async def _serve(config: Config, announce: Callable[[str], None], stop: Stop) -> None:
     environment = system_environment()
     with ExitStack() as open_things:
+        open_things.enter_context(full_collections_postponed())
         folder = open_things.enter_context(DataFolder.open(Path(config.data)))
         keys = Keys.open(folder, environment.random_bytes, environment.clock.wall_ms())
         lanes = _open_lanes(config, open_things)
@@ -94,49 +90,50 @@ async def _serve(config: Config, announce: Callable[[str], None], stop: Stop) ->
             nursery.start_soon(store.wait_failed)
             await nursery.start(_watch_database, folder.database)
             nursery.start_soon(core.run)
+            nursery.start_soon(collect_while_calm, partial(_is_calm, core))
             handler = LiveAdministration(core, keys, stop.asked)
             await nursery.start(serve_admin, folder.admin_socket, handler)
-            with _make_reader(core) as reader:
-                async with trio.open_nursery() as reading:
-                    await reading.start(reader.run)
+            with _make_ground(lanes, core) as ground:
+                async with trio.open_nursery() as serving:
+                    await serving.start(ground.run)
                     announce_ready = partial(announce, _ready_line(config, lanes, keys))
-                    await _accept_until_told(core, reader, lanes, stop, announce_ready)
-                    reading.cancel_scope.cancel()
+                    await _serve_until_told(core, ground, serving, stop, announce_ready)
+                    serving.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
         log.info("stopped", **core.counts.snapshot())
 
 
-async def _accept_until_told(
+async def _serve_until_told(
     core: Core,
-    reader: SocketReader,
-    lanes: list[Lane],
+    ground: SocketGround,
+    serving: trio.Nursery,
     stop: Stop,
     announce_ready: Callable[[], None],
 ) -> None:
-    connections_max = _connections_max(core.config)
-
-    def take(connection: socket.socket, lane: Intent | None) -> None:
-        if len(reader) < connections_max or core.drop_oldest_stranger():
-            reader.take(connection, lane)
-        else:
-            core.counts.add(Count.REFUSED, RefuseReason.FULL.name.lower())
-            turn_away(connection)
-
-    async with trio.open_nursery() as accepting:
-        for lane in lanes:
-            accepting.start_soon(accept_forever, lane, take, core.flush_touched, core.counts)
-        announce_ready()
-        await stop.asked.wait()
-        accepting.cancel_scope.cancel()
+    config = core.config
+    dispatcher = Dispatcher(
+        core,
+        ground,
+        RealProcessor(),
+        connections_max=_connections_max(config),
+        order=Order.INTENT if config.control is Control.ON else Order.ARRIVAL,
+        peer_check=config.control is Control.ON and Mechanism.PEER_CHECK not in config.without,
+    )
+    serving.start_soon(dispatcher.run)
+    announce_ready()
+    await stop.asked.wait()
     log.info("stopping", sessions=len(core.presence))
-    for lane in lanes:
-        lane.listener.close()
+    dispatcher.close()
     async with trio.open_nursery() as saying_goodbye:
         saying_goodbye.start_soon(_cancel_when, stop.hurry, saying_goodbye.cancel_scope)
-        with trio.move_on_after(core.config.shutdown_deadline_s):
+        with trio.move_on_after(config.shutdown_deadline_s):
             await core.say_goodbye()
-            await reader.wait_empty()
+            await ground.wait_empty()
         saying_goodbye.cancel_scope.cancel()
+
+
+def _is_calm(core: Core) -> bool:
+    return core.admission.stage is Stage.NORMAL
 
 
 async def _cancel_when(event: trio.Event, scope: trio.CancelScope) -> None:
@@ -177,8 +174,8 @@ def _make_core(
         iterations=config.argon2_iterations,
         at_once=config.enrolments_at_once,
     )
-    admission = CapacityAdmission(
-        handshakes_max=STRANGERS_MAX + ENROLLING_MAX, sessions_max=_connections_max(config)
+    admission = make_admission(
+        config, environment, keys.static, sessions_max=_connections_max(config)
     )
     return Core(
         config,
@@ -191,10 +188,10 @@ def _make_core(
     )
 
 
-def _make_reader(core: Core) -> SocketReader:
+def _make_ground(lanes: list[Lane], core: Core) -> SocketGround:
     if hasattr(select, "epoll"):
-        return Parking(core.greet, core.flush_touched)
-    return StreamReader(core.greet, core.flush_touched)
+        return EpollGround(lanes, core.counts)
+    return StreamGround(lanes, core.counts, core.flush_touched)
 
 
 def _connections_max(config: Config) -> int:
@@ -213,8 +210,11 @@ def _connections_possible() -> int:
 
 
 def _open_lanes(config: Config, open_things: ExitStack) -> list[Lane]:
+    wanted: list[tuple[int, Intent | None]]
     if config.port is not None:
-        wanted: list[tuple[int, Intent | None]] = [(config.port, None)]
+        wanted = [(config.port, None)]
+    elif Mechanism.LANES in config.without:
+        wanted = [(config.foreground_port, None)]
     else:
         wanted = [
             (config.foreground_port, Intent.FOREGROUND),

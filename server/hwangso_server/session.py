@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from hwangso_protocol.errors import ProtocolError
+from hwangso_protocol.answer import RefuseReason
 from hwangso_protocol.events import (
     Event,
     HelloReceived,
@@ -21,7 +21,7 @@ from hwangso_protocol.events import (
     Proven,
     UnknownMessage,
 )
-from hwangso_protocol.hello import Intent, Kind
+from hwangso_protocol.hello import Hello, Intent, Kind
 from hwangso_protocol.limits import PAGE_MAX_BODY_BYTES, PAGE_MAX_ENTRIES
 from hwangso_protocol.messages import (
     Background,
@@ -45,6 +45,7 @@ from hwangso_protocol.messages import (
 from hwangso_protocol.server import ServerConnection
 from hwangso_protocol.states import State
 from hwangso_server.counts import Count
+from hwangso_server.handshakes import Admitted
 from hwangso_server.limits import (
     CLOSE_LINGER_S,
     ENROL_TIMEOUT_S,
@@ -72,6 +73,7 @@ class Session:
 
     __slots__ = (
         "_admitted",
+        "_arrived_s",
         "_bucket",
         "_core",
         "_deadline_s",
@@ -81,6 +83,7 @@ class Session:
         "_finished",
         "_heard_s",
         "_request_running",
+        "_served_as",
         "_touched",
         "_transport",
         "connection",
@@ -91,15 +94,22 @@ class Session:
         "online",
         "sends_in_flight",
         "sent_seq",
+        "terms",
         "told_head",
         "user_id",
         "user_name",
     )
 
-    def __init__(self, core: "Core", transport: Transport, lane: Intent | None) -> None:
+    def __init__(
+        self,
+        core: "Core",
+        transport: Transport,
+        lane: Intent | None,
+        connection: ServerConnection,
+    ) -> None:
         self._core = core
         self._transport = transport
-        self.connection = ServerConnection(core.static_key, core.random_bytes)
+        self.connection = connection
         self.lane = lane
         self.intent = Intent.BACKGROUND
         self.kind: Kind | None = None
@@ -109,6 +119,8 @@ class Session:
         self.online = False
         self.sent_seq = 0
         self.told_head = 0
+        self.terms = core.terms
+        """What the stage of its handshake gives it."""
         self.sends_in_flight = 0
         self._request_running = False
         self._enrolment: trio.CancelScope | None = None
@@ -118,6 +130,8 @@ class Session:
         self._touched = False
         self._finished = False
         self._heard_s = core.clock.now_s()
+        self._arrived_s = self._heard_s
+        self._served_as = Intent.BACKGROUND
         self._deadline_s = self._heard_s + HELLO_TIMEOUT_S
         self._bucket = core.deadlines.set(self, self._deadline_s)
 
@@ -198,10 +212,38 @@ class Session:
         self._core.counts.add(Count.DROPPED)
         self._abort(Count.DROPPED.value)
 
-    def admitted(self) -> None:
-        """Admission let it in; the handshake begins."""
+    def begin(self, admitted: Admitted) -> None:
+        """Admission let it in and its turn has come: the handshake begins."""
+        core = self._core
         self._admitted = True
-        self._deadline_s = self._heard_s + PROOF_TIMEOUT_S
+        self._arrived_s, self._served_as = admitted.arrived_s, admitted.intent
+        self._deadline_s = core.clock.now_s() + PROOF_TIMEOUT_S
+        self.intent, self.kind = admitted.hello.intent, admitted.hello.kind
+        self.terms = core.terms
+        core.desk.begin(self, admitted.ticket)
+
+    def answered(self) -> None:
+        """The handshake has its answer."""
+        core = self._core
+        now_s = core.clock.now_s()
+        core.admission.answered(self._served_as, now_s - self._arrived_s, now_s)
+
+    @property
+    def wants_entries(self) -> bool:
+        """Whether a Welcome brings the messages that were missed: in an emergency a background
+        device is told only how many there are."""
+        return self.intent is Intent.FOREGROUND or self.terms.policy.background_sync
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is over."""
+        return self._finished
+
+    def refuse(self, reason: RefuseReason) -> None:
+        """It was admitted, and cannot be served."""
+        if not self._finished:
+            self.connection.refuse(reason)
+            self.touch()
 
     def identify(self, user_id: int, user_name: str, device_id: int) -> None:
         """It is known who this is, or claims to be."""
@@ -218,8 +260,8 @@ class Session:
             Count.SESSION, f"{self.kind.name.lower()}.{self.intent.tag}" if self.kind else ""
         )
         self._heard_s = core.clock.now_s()  # an enrolment may have waited for long
-        self._deadline_s = self._heard_s + core.idle_timeout_s
-        if core.idle_timeout_s < ENROL_TIMEOUT_S:
+        self._deadline_s = self._heard_s + self.terms.idle_timeout_s
+        if self.terms.idle_timeout_s < ENROL_TIMEOUT_S:
             # On watch anew: it may be idle before the handshake's time would be over.
             core.deadlines.drop(self, self._bucket)
             self._bucket = core.deadlines.set(self, self._deadline_s)
@@ -258,7 +300,7 @@ class Session:
             self._transport.abort()
             return
         if self.connection.state is State.LIVE:
-            self._deadline_s = self._heard_s + self._core.idle_timeout_s
+            self._deadline_s = self._heard_s + self.terms.idle_timeout_s
         if now_s < self._deadline_s:
             self._bucket = self._core.deadlines.set(self, self._deadline_s)
         elif self.connection.state is State.LIVE:
@@ -274,7 +316,7 @@ class Session:
             self.fail(ErrorCode.BUSY, "one request at a time")
             return
         self._request_running = True
-        self._core.spawn(self._run_request, work)
+        self._core.spawn_for_person(self._run_request, work)
 
     # Inside
 
@@ -286,23 +328,25 @@ class Session:
                 elif isinstance(message, Enrol) and self.connection.state is State.ENROLLING:
                     self._enrol(message)
             case HelloReceived(hello):
-                self.intent, self.kind = hello.intent, hello.kind
-                self._core.desk.hello_received(self, hello)
+                self._decide(hello)
             case Proven():
                 if self.connection.state is State.LIVE:
                     self.go_online()
             case UnknownMessage():
                 self._core.counts.add(Count.UNKNOWN_MESSAGE)
             case PeerFault(error):
-                self.count_fault(error)
+                self._core.count_fault(error)
             case PeerClosed():
                 pass  # the flush at the end of this turn closes the transport
             case _:
                 raise AssertionError(f"a server never gets {event!r}")
 
-    def count_fault(self, error: ProtocolError) -> None:
-        """The peer broke the protocol."""
-        self._core.counts.add(Count.FAULT, error.fault.value)
+    def _decide(self, hello: Hello) -> None:
+        core, now_s = self._core, self._core.clock.now_s()
+        admitted = core.desk.decide(self.connection, hello, self.lane, now_s, 0.0)
+        if admitted is not None:
+            self._deadline_s = now_s + PROOF_TIMEOUT_S
+            core.submit(SessionHandshake(core, self, admitted))
 
     def _handle_message(self, message: Message) -> None:
         core = self._core
@@ -381,3 +425,31 @@ class Session:
         self._transport.close()
         if self._transport.backlog_bytes:
             self._bucket = core.deadlines.set(self, core.clock.now_s() + CLOSE_LINGER_S)
+
+
+class SessionHandshake:
+    """A Handshake of a session that has its connection already: its hello came in pieces."""
+
+    __slots__ = ("_core", "_session", "admitted")
+
+    def __init__(self, core: "Core", session: Session, admitted: Admitted) -> None:
+        self._core = core
+        self._session = session
+        self.admitted = admitted
+
+    def is_gone(self) -> bool:
+        """Its transport tells."""
+        return self._session.is_finished
+
+    def begin(self) -> None:
+        """Its turn has come."""
+        if self._session.is_finished:
+            self._core.admission.handshake_failed()
+        else:
+            self._session.begin(self.admitted)
+            self._session.touch()
+
+    def give_up(self, reason: RefuseReason | None) -> None:
+        """Close."""
+        if reason is not None:
+            self._session.refuse(reason)

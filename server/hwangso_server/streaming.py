@@ -3,8 +3,6 @@ without epoll. The plain counterpart of `parking`."""
 
 import socket
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import trio
 
@@ -100,47 +98,34 @@ async def serve_stream(
     stream: trio.abc.Stream, lane: Intent | None, greet: Greet, after_turn: Callable[[], None]
 ) -> None:
     """Serve one connection until it ends, then close the stream."""
-    await _greeted(stream, lane, greet).run(after_turn)
-
-
-def _greeted(stream: trio.abc.Stream, lane: Intent | None, greet: Greet) -> StreamTransport:
     transport = StreamTransport(stream)
     transport.attach(greet(transport, lane))
-    return transport
+    await transport.run(after_turn)
 
 
 class StreamReader:
-    """A SocketReader with two tasks a socket."""
+    """Sockets with two tasks each. Start its `run` in a nursery before the first `take`; all are
+    closed when it has ended."""
 
-    def __init__(self, greet: Greet, after_turn: Callable[[], None]) -> None:
-        self._greet = greet
+    def __init__(self, after_turn: Callable[[], None]) -> None:
         self._after_turn = after_turn
         self._nursery: trio.Nursery | None = None
         self._open = 0
         self._emptied = trio.Event()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """All is closed when `run` has ended."""
-
     def __len__(self) -> int:
         return self._open
 
-    def take(self, sock: socket.socket, lane: Intent | None) -> None:
-        """Greet the peer, then serve the socket in tasks of its own."""
+    def take(self, sock: socket.socket) -> StreamTransport:
+        """Serve a connected socket in tasks of its own. Attach a receiver at once."""
         if self._nursery is None:
             raise RuntimeError("run the reader before it takes sockets")
         self._open += 1
         sock.setblocking(False)
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-        self._nursery.start_soon(self._serve, _greeted(stream, lane, self._greet))
+        transport = StreamTransport(stream)
+        self._nursery.start_soon(self._serve, transport)
+        return transport
 
     async def wait_empty(self) -> None:
         """Wait until no socket is open."""

@@ -12,10 +12,14 @@ from msgspec import Struct
 from hwangso_protocol.errors import Fault, ProtocolError
 from hwangso_protocol.noise import RandomBytes
 from hwangso_protocol.ticket import PSK_BYTES, ResumeTicket, TicketRing
+from hwangso_server.admission.treatment import TREATMENTS
 
 LIFETIME_SPREAD = 0.1
 """Each ticket lives this share shorter or longer, at random: tickets of one storm that expired
 together would come back together, with the expensive login (design, section 9)."""
+
+LIFETIME_FACTOR_MAX = max(treatment.ticket_lifetime_factor for treatment in TREATMENTS.values())
+"""Tickets issued in an emergency live longer by this factor at most."""
 
 
 class IssuedTicket(Struct, frozen=True, gc=False):
@@ -46,7 +50,7 @@ class Tickets:
     @property
     def longest_lifetime_ms(self) -> int:
         """No ticket lives longer than this."""
-        return int(self._lifetime_ms * (1 + LIFETIME_SPREAD)) + 1
+        return int(self._lifetime_ms * LIFETIME_FACTOR_MAX * (1 + LIFETIME_SPREAD)) + 1
 
     def issue(
         self,
@@ -57,10 +61,12 @@ class Tickets:
         now_ms: int,
         rng: random.Random,
         random_bytes: RandomBytes,
+        lifetime_factor: float = 1.0,
     ) -> IssuedTicket:
-        """A fresh ticket with a psk of its own."""
+        """A fresh ticket with a psk of its own; it lives longer by `lifetime_factor`, which a stage
+        gives."""
         spread = rng.uniform(1 - LIFETIME_SPREAD, 1 + LIFETIME_SPREAD)
-        lifetime_ms = int(self._lifetime_ms * spread)
+        lifetime_ms = int(self._lifetime_ms * lifetime_factor * spread)
         psk = random_bytes(PSK_BYTES)
         ticket = ResumeTicket(user_id, user_name, device_id, now_ms, now_ms + lifetime_ms, psk)
         return IssuedTicket(self._keys.ticket_ring.seal(ticket, random_bytes), psk, lifetime_ms)

@@ -5,12 +5,8 @@ stream, two tasks each: virtual time, and systems without epoll). Everything her
 Trio thread.
 """
 
-import socket
 from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol, Self
-
-import trio
+from typing import Protocol
 
 from hwangso_protocol.hello import Intent
 
@@ -44,36 +40,12 @@ class Receiver(Protocol):
         not after `close` or `abort`."""
 
 
+class WatchedTransport(Transport, Protocol):
+    """A transport that reads by itself, and tells a receiver what came."""
+
+    def attach(self, receiver: Receiver) -> None:
+        """Tell who hears about this connection from now on."""
+
+
 Greet = Callable[[Transport, Intent | None], Receiver]
 """Makes the receiver of a new connection that came in through a lane."""
-
-
-class SocketReader(Protocol):
-    """Reads all accepted sockets and feeds their receivers; one object for the whole server.
-
-    `start` its `run` in a nursery before the first `take`. Leaving the context, after `run` has
-    ended, closes what is still open.
-    """
-
-    def __enter__(self) -> Self:
-        """Nothing is open yet."""
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close all sockets."""
-
-    def __len__(self) -> int:
-        """How many sockets are open."""
-
-    def take(self, sock: socket.socket, lane: Intent | None) -> None:
-        """Own an accepted socket from now on."""
-
-    async def wait_empty(self) -> None:
-        """Wait until no socket is open."""
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled."""

@@ -17,6 +17,7 @@ import trio
 import trio.testing
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from hwangso_client.backoff import Backoff
 from hwangso_client.config import DeviceConfig
 from hwangso_client.device import Device
 from hwangso_client.events import DeviceEvent, ignore
@@ -44,7 +45,6 @@ from hwangso_protocol.messages import (
     Error,
     ErrorCode,
     ListDevices,
-    Login,
     Message,
     More,
     Page,
@@ -188,6 +188,12 @@ class FakeServer:
         """Store what is sent and do not answer; pings are answered."""
         self.withhold_lists = False
         """The same for lists of devices."""
+        self.withhold_pages = False
+        """The same for pages."""
+        self.sync_answers: deque[ErrorCode] = deque()
+        """Errors for the next Syncs."""
+        self.counts_only = False
+        """What a server in an emergency does: a Welcome in the background brings no entries."""
         self.stream_bytes: int | None = None
         """How much a stream holds that nobody reads; None for any amount."""
         self.reachable = True
@@ -223,6 +229,9 @@ class FakeServer:
         profile: Profile | None = None,
         events: list[DeviceEvent] | None = None,
         config: Callable[[DeviceConfig], DeviceConfig] = lambda config: config,
+        backoff: Backoff | None = None,
+        rng: Random | None = None,
+        wall_clock: Callable[[], float] = wall_clock,
     ) -> Device:
         """A phone of that user, with chance of its own; `events` is filled by its observer."""
         self._seeds += 1
@@ -231,9 +240,10 @@ class FakeServer:
             self,
             profile=MemoryProfile() if profile is None else profile,
             observer=ignore if events is None else events.append,
-            rng=Random(self._seeds),
+            rng=Random(self._seeds) if rng is None else rng,
             random_bytes=Bytes(self._seeds),
             wall_clock=wall_clock,
+            backoff=backoff,
         )
 
     def user(self, name: str) -> FakeUser:
@@ -451,11 +461,14 @@ class FakeSession:
             )
             self.connection.deny(Error(code))
             return
-        self._admit(device, first.login)
+        limit = first.login.limit
+        if server.counts_only and hello.intent is Intent.BACKGROUND:
+            limit = 0
+        self._admit(device, first.login.since, limit)
 
-    def _admit(self, device: FakeDevice, login: Login) -> None:
+    def _admit(self, device: FakeDevice, since: int, limit: int) -> None:
         self.device = device
-        welcome = self.server.welcome(device, login.since, login.limit)
+        welcome = self.server.welcome(device, since, limit)
         self._welcomes(welcome)
         self.connection.accept(welcome)
         if isinstance(self._answer, Garble):
@@ -494,12 +507,8 @@ class FakeSession:
                 self._go_online()
             case Send():
                 self._take(message)
-            case Sync(since, limit):
-                user = self.device.user
-                entries = user.page(since, min(limit, self.server.page_limit))
-                self._sent_seq = entries[-1].seq if entries else user.head
-                self._told_head = user.head
-                self.connection.send(Page(user.head, entries))
+            case Sync():
+                self._page(message)
             case Received(seq):
                 self.device.received = max(self.device.received, seq)
             case Ping(n):
@@ -515,6 +524,16 @@ class FakeSession:
                 pass
             case _:
                 pass
+
+    def _page(self, sync: Sync) -> None:
+        server, user = self.server, self.device.user
+        if server.sync_answers:
+            self.connection.send(Error(server.sync_answers.popleft()))
+        elif not server.withhold_pages:
+            entries = user.page(sync.since, min(sync.limit, server.page_limit))
+            self._sent_seq = entries[-1].seq if entries else user.head
+            self._told_head = user.head
+            self.connection.send(Page(user.head, entries))
 
     def _device_list(self) -> DeviceList:
         mine = [d for d in self.server.devices.values() if d.user is self.device.user]

@@ -18,8 +18,10 @@ from hwangso_client.attempt import (
     Welcomed,
 )
 from hwangso_client.events import Outcome
+from hwangso_protocol.answer import DeferReason
 from hwangso_protocol.client import Attempt, ClientConnection, EnrolWith
 from hwangso_protocol.errors import Fault
+from hwangso_protocol.events import Deferred
 from hwangso_protocol.hello import Intent
 from hwangso_protocol.messages import (
     ByeReason,
@@ -217,6 +219,61 @@ async def test_a_connection_that_breaks_is_lost(autojump_clock: MockClock) -> No
     answer = await run(Broken())
     assert isinstance(answer, Failed)
     assert answer.outcome is Outcome.LOST
+
+
+class SlowToClose(trio.abc.Stream):
+    """A stream that takes a second to close."""
+
+    def __init__(self, inner: trio.abc.Stream) -> None:
+        self.inner = inner
+        self.closed = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self.inner.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self.inner.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self.inner.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        try:
+            await trio.sleep(1)
+        finally:
+            self.closed = True
+
+
+async def test_an_attempt_given_up_while_it_closes_gives_its_answer(
+    autojump_clock: MockClock,
+) -> None:
+    """A slot is worth knowing: the user who opened the app now may leave it."""
+
+    class Slow(Scripted):
+        async def connect(self, lane: Intent) -> trio.abc.Stream:
+            self.slow = SlowToClose(await super().connect(lane))
+            return self.slow
+
+    network = Slow(lambda server: server.defer(5_000, DeferReason.BUSY, b"slot"))
+    task = AttemptTask()
+    answers: list[Answer] = []
+
+    async def attempt() -> None:
+        answers.append(
+            await task.run(
+                network, Intent.BACKGROUND, make_connection, connect_timeout_s=3, answer_timeout_s=2
+            )
+        )
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(network.serve)
+        nursery.start_soon(attempt)
+        await trio.sleep(0.5)
+        assert answers == []
+        task.give_up()
+    assert trio.current_time() == 0.5
+    assert answers == [Deferred(5, DeferReason.BUSY, b"slot", authentic=False)]
+    assert network.slow.closed
 
 
 async def test_a_cancelled_attempt_leaves_no_stream(autojump_clock: MockClock) -> None:

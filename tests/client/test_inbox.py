@@ -92,6 +92,79 @@ def test_more_asks_for_a_page() -> None:
     assert inbox.sync().since == 3
 
 
+def open_held(since: int, head: int) -> Inbox:
+    inbox = Inbox(since, (), 1_000)
+    inbox.begin(welcome(since, head), enrolled=False, held=True)
+    return inbox
+
+
+def test_a_held_inbox_knows_how_many_are_missing_and_does_not_ask() -> None:
+    inbox = open_held(since=3, head=9)
+    assert inbox.missing == 6
+    assert not wants_sync(inbox)
+    inbox.release()
+    assert inbox.sync().since == 3
+    inbox.page(Page(9, entries(4, 9)))
+    assert inbox.missing == 0
+
+
+def test_a_held_inbox_takes_what_the_welcome_brings() -> None:
+    inbox = Inbox(3, (), 1_000)
+    new, _ = inbox.begin(welcome(3, 9, entries(4, 5)), enrolled=False, held=True)
+    assert seqs(new) == [4, 5]
+    assert inbox.missing == 4
+    assert not wants_sync(inbox)
+
+
+def test_a_held_inbox_takes_the_next_entries_and_no_later_ones() -> None:
+    inbox = open_held(since=3, head=9)
+    assert inbox.delivered(entries(10, 11)) == ([], [])
+    assert inbox.missing == 8
+    assert seqs(inbox.delivered(entries(4, 5))[0]) == [4, 5]
+    assert not wants_sync(inbox)
+    inbox.release()
+    assert inbox.sync().since == 5
+
+
+def test_more_says_that_a_held_inbox_may_ask() -> None:
+    inbox = open_held(since=3, head=9)
+    inbox.more(9)
+    assert inbox.sync().since == 3
+
+
+def test_each_welcome_says_anew_whether_the_inbox_is_held() -> None:
+    inbox = open_held(since=3, head=9)
+    inbox.lost()
+    assert not wants_sync(inbox)
+    inbox.begin(welcome(3, 9), enrolled=False)
+    assert wants_sync(inbox)
+    inbox.begin(welcome(3, 9), enrolled=False, held=True)
+    assert not wants_sync(inbox)
+
+
+def test_a_device_that_once_asked_asks_on_in_this_session() -> None:
+    inbox = open_held(since=3, head=9)
+    inbox.release()
+    inbox.sync()
+    inbox.page(Page(9, entries(4, 5)))
+    assert inbox.sync().since == 5
+
+
+def test_a_sync_that_failed_is_wanted_again() -> None:
+    inbox = open_inbox(since=3, head=9)
+    inbox.sync()
+    inbox.sync_failed()
+    assert not inbox.syncing
+    assert inbox.sync().since == 3
+
+
+def test_what_the_server_does_not_have_is_not_missing() -> None:
+    inbox = Inbox(9, (), 1_000)
+    assert inbox.missing == 0
+    inbox.begin(welcome(9, 7), enrolled=False)
+    assert inbox.missing == 0
+
+
 def test_a_page_may_begin_late_where_the_server_has_pruned() -> None:
     inbox = open_inbox(since=3, head=9)
     inbox.sync()
@@ -103,6 +176,14 @@ def test_an_empty_page_moves_to_the_head() -> None:
     inbox.sync()
     inbox.page(Page(9))
     assert inbox.since == 9
+    assert not wants_sync(inbox)
+
+
+def test_an_empty_page_ends_the_asking_whatever_the_server_said_before() -> None:
+    inbox = open_inbox(since=3, head=9)
+    inbox.sync()
+    inbox.page(Page(5))
+    assert (inbox.since, inbox.missing) == (5, 0)
     assert not wants_sync(inbox)
 
 
@@ -222,19 +303,28 @@ class InboxMachine(RuleBasedStateMachine):
         self.inbox = Inbox(0, (), 8)
         self.taken: list[int] = []
         self.asked: Sync | None = None
-        self.reconnect()
+        self.held = False
+        self.reconnect(held=False, with_entries=True)
 
     def note(self, result: tuple[list[Entry], list[Entry]]) -> None:
         self.taken += seqs(result[0])
 
-    @rule()
-    def reconnect(self) -> None:
+    @rule(held=st.booleans(), with_entries=st.booleans())
+    def reconnect(self, held: bool, with_entries: bool) -> None:
         self.inbox.lost()
-        self.asked = None
-        given = self.server.entries(self.inbox.since, min(self.inbox.room, 3))
+        self.asked, self.held = None, held
+        most = min(self.inbox.room, 3) if with_entries else 0
+        given = self.server.entries(self.inbox.since, most)
         self.note(
-            self.inbox.begin(welcome(self.inbox.since, self.server.head, given), enrolled=False)
+            self.inbox.begin(
+                welcome(self.inbox.since, self.server.head, given), enrolled=False, held=held
+            )
         )
+
+    @rule()
+    def open_app(self) -> None:
+        self.inbox.release()
+        self.held = False
 
     @rule(count=st.integers(1, 5), push=st.booleans())
     def new_entries(self, count: int, push: bool) -> None:
@@ -244,6 +334,7 @@ class InboxMachine(RuleBasedStateMachine):
             self.note(self.inbox.delivered(entries(first, self.server.head)))
         else:
             self.inbox.more(self.server.head)
+            self.held = False
 
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
@@ -264,6 +355,12 @@ class InboxMachine(RuleBasedStateMachine):
         self.note(self.inbox.page(Page(self.server.head, page)))
         self.asked = None
 
+    @precondition(lambda self: self.asked is not None)
+    @rule()
+    def put_off(self) -> None:
+        self.inbox.sync_failed()
+        self.asked = None
+
     @precondition(lambda self: len(self.inbox.unread) > 0)
     @rule()
     def read(self) -> None:
@@ -274,6 +371,13 @@ class InboxMachine(RuleBasedStateMachine):
         self.server.pruned_to = max(self.server.pruned_to, self.inbox.since)
 
     @invariant()
+    def asks_for_what_is_missing_unless_it_is_held(self) -> None:
+        missing = self.server.head - self.inbox.since
+        assert self.inbox.missing == missing
+        may_ask = not self.held and self.asked is None and self.inbox.room > 0
+        assert self.inbox.wants_sync == (may_ask and missing > 0)
+
+    @invariant()
     def each_once_and_in_order(self) -> None:
         assert self.taken == list(range(1, self.inbox.since + 1))
         assert len(self.inbox.unread) <= 8
@@ -282,7 +386,9 @@ class InboxMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end it gets everything."""
         self.inbox.unread.clear()
-        self.reconnect()
+        self.open_app()
+        if self.asked is not None:
+            self.put_off()
         while self.inbox.wants_sync:
             self.ask()
             self.answer(4)

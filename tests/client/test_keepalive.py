@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwangso_client.keepalive import (
+    INTERVAL_MAX_S,
     INTERVAL_MIN_S,
     PATIENCE_S,
     PONG_TIMEOUT_S,
@@ -102,6 +103,10 @@ def test_a_peer_that_answers_pings_but_no_request_is_given_up_in_the_end() -> No
 
 def test_an_interval_of_nothing_is_no_busy_loop() -> None:
     assert Keepalive(0, 0, phase=0).deadline == INTERVAL_MIN_S
+
+
+def test_an_interval_of_weeks_is_an_hour() -> None:
+    assert Keepalive(0, 2**32 / 1000, phase=0).deadline == INTERVAL_MAX_S
 
 
 @given(

@@ -14,10 +14,12 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hwangso_client.backoff import FullJitter
+from hwangso_client.backoff import DecorrelatedJitter, FullJitter
 from hwangso_client.link import (
     DEFERRAL_MAX_S,
+    DEFERRAL_MIN_S,
     FINAL,
+    FOREGROUND_CAP_S,
     HELD_AFTER_S,
     RETRY_AFTER_MAX_S,
     Identity,
@@ -26,7 +28,7 @@ from hwangso_client.link import (
 )
 from hwangso_client.profile import Deferral, ResumeCredentials
 from hwangso_protocol.answer import DeferReason, RefuseReason
-from hwangso_protocol.client import EnrolWith, LoginWith, ResumeWith
+from hwangso_protocol.client import Attempt, EnrolWith, LoginWith, ResumeWith
 from hwangso_protocol.errors import Fault
 from hwangso_protocol.events import Deferred, Refused
 from hwangso_protocol.hello import Intent, Kind
@@ -58,18 +60,30 @@ def make(
     enrolled: bool = True,
     resume: ResumeCredentials | None = RESUME,
     deferral: Deferral | None = None,
+    policy: Policy = POLICY,
     rng: Random | None = None,
 ) -> Link:
-    backoff = FullJitter(rng or Upper())
-    return Link(IDENTITY, backoff, 0, WALL_MS, enrolled=enrolled, resume=resume, deferral=deferral)
+    rng = rng or Upper()
+    link = Link(
+        IDENTITY,
+        FullJitter(rng),
+        FullJitter(rng),
+        0,
+        WALL_MS,
+        enrolled=enrolled,
+        resume=resume,
+        deferral=deferral,
+    )
+    link.policy = policy
+    return link
 
 
 def welcome(lifetime_ms: int = HOUR_MS, policy: Policy = POLICY) -> Welcome:
     return Welcome("alice", 1, b"new ticket", bytes(32), lifetime_ms, 0, 0, policy)
 
 
-def deferred(wait_s: float, ticket: bytes = b"deferral") -> Deferred:
-    return Deferred(wait_s, DeferReason.BUSY, ticket, authentic=True)
+def deferred(wait_s: float, ticket: bytes = b"deferral", *, authentic: bool = True) -> Deferred:
+    return Deferred(wait_s, DeferReason.BUSY, ticket, authentic)
 
 
 def begin(link: Link, wall_ms: int = WALL_MS) -> int:
@@ -186,6 +200,99 @@ def test_back_off_follows_the_servers_policy() -> None:
     assert link.next_at == 16
 
 
+def test_a_policy_holds_from_its_welcome_on_until_the_next() -> None:
+    link = make(policy=Policy(60_000, 3_000, 60_000))
+    waits = []
+    for policy in (Policy(60_000, 500, 16_000), Policy(60_000, 20_000, 30_000)):
+        begin(link)
+        link.failed(0)
+        waits.append(link.next_at)
+        begin(link)
+        link.welcomed(0, WALL_MS, welcome(policy=policy))
+        link.ended(HELD_AFTER_S, None)
+        waits.append(link.next_at - HELD_AFTER_S)
+    assert waits == [3, 0.5, 1, 20]
+
+
+# While a user waits
+
+
+def test_a_user_who_waits_is_not_made_to_wait_for_a_crowds_cap() -> None:
+    link = make()
+    link.opened(0)
+    waits = []
+    for now in (0, 100, 200, 300):
+        begin(link)
+        link.failed(now)
+        waits.append(link.next_at - now)
+    assert waits == [1, FOREGROUND_CAP_S, FOREGROUND_CAP_S, FOREGROUND_CAP_S]
+
+
+def test_a_user_who_comes_after_hours_of_failures_begins_anew() -> None:
+    link = make()
+    for _ in range(20):
+        begin(link)
+        link.failed(0)
+    for opened_at in (10, 20):
+        link.opened(opened_at)
+        begin(link)
+        link.failed(opened_at + 1)
+        assert link.next_at == opened_at + 2
+        begin(link)
+        link.failed(opened_at + 3)
+        assert link.next_at == opened_at + 3 + FOREGROUND_CAP_S
+        link.left()
+    begin(link)
+    link.failed(30)
+    assert link.next_at == 90, "by itself it goes on as before"
+
+
+@pytest.mark.parametrize(
+    ("base_ms", "cap_ms", "wait_s"), [(100, 500, 0.5), (500, 16_000, 2), (5_000, 60_000, 5)]
+)
+def test_a_policy_counts_while_a_user_waits(base_ms: int, cap_ms: int, wait_s: float) -> None:
+    link = make(policy=Policy(60_000, base_ms, cap_ms))
+    link.opened(0)
+    for _ in range(10):
+        begin(link)
+        link.failed(0)
+    assert link.next_at == wait_s
+
+
+def test_a_user_who_says_so_twice_waits_no_less() -> None:
+    link = make()
+    link.opened(0)
+    begin(link)
+    link.deferred(1, WALL_MS, deferred(4))
+    link.opened(2)
+    assert link.next_at == 5
+    link.left()
+    link.opened(3)
+    assert link.next_at == 3, "one who left, and came back, is a new one"
+
+
+@pytest.mark.parametrize("bad_news", ["deferred", "refused", "failed", "ticket_invalid"])
+def test_what_a_background_attempt_brings_does_not_hold_up_a_user_who_came_meanwhile(
+    bad_news: str,
+) -> None:
+    link = make()
+    begin(link)
+    link.opened(5)
+    match bad_news:
+        case "deferred":
+            link.deferred(6, WALL_MS, deferred(600))
+        case "refused":
+            link.refused(6, Refused(RefuseReason.FULL, 30))
+        case "failed":
+            link.failed(6)
+        case _:
+            link.refused(6, Refused(RefuseReason.TICKET_INVALID, 0))
+    assert link.next_at == 5
+    attempt = link.attempt()
+    assert attempt.intent is Intent.FOREGROUND
+    assert attempt.deferral_ticket == (b"deferral" if bad_news == "deferred" else b"")
+
+
 def test_a_deferral_overrides_back_off_and_carries_its_ticket_back() -> None:
     link = make()
     for _ in range(5):
@@ -195,7 +302,7 @@ def test_a_deferral_overrides_back_off_and_carries_its_ticket_back() -> None:
     link.deferred(100, WALL_MS, deferred(42.5, b"slot"))
     assert link.next_at == 142.5
     assert link.attempt().deferral_ticket == b"slot"
-    assert link.deferral == Deferral(b"slot", WALL_MS + 42_500)
+    assert link.deferral == Deferral(b"slot", WALL_MS + 42_500, 42_500)
 
 
 def test_the_deferral_ticket_goes_along_until_a_session_is_ready() -> None:
@@ -209,27 +316,151 @@ def test_the_deferral_ticket_goes_along_until_a_session_is_ready() -> None:
     assert link.attempt().deferral_ticket == b""
 
 
-def test_a_slot_beyond_reason_is_cut() -> None:
+@pytest.mark.parametrize(("wait_s", "at"), [(1e6, DEFERRAL_MAX_S), (0, DEFERRAL_MIN_S), (0.2, 0.2)])
+def test_a_slot_beyond_reason_is_cut(wait_s: float, at: float) -> None:
     link = make()
     begin(link)
-    link.deferred(0, WALL_MS, deferred(1e6))
-    assert link.next_at == DEFERRAL_MAX_S
+    link.deferred(0, WALL_MS, deferred(wait_s))
+    assert link.next_at == at
 
 
-def test_a_slot_survives_a_restart() -> None:
-    assert make(deferral=Deferral(b"slot", WALL_MS + 9_000)).next_at == 9
-    assert make(deferral=Deferral(b"slot", WALL_MS - 9_000)).next_at == 0, "late, not early"
-    assert make(deferral=Deferral(b"slot", WALL_MS + 9 * HOUR_MS)).next_at == DEFERRAL_MAX_S
+@pytest.mark.parametrize(
+    ("clock_ms", "at"),
+    [
+        (0, 600),
+        (100_000, 500),
+        (700_000, 0),
+        (24 * HOUR_MS, 0),
+        (-60_000, 600),
+        (-24 * HOUR_MS, 600),
+        (-WALL_MS, 600),
+    ],
+)
+def test_a_slot_survives_a_restart_and_no_clock_makes_the_wait_longer(
+    clock_ms: int, at: float
+) -> None:
+    deferral = Deferral(b"slot", WALL_MS + 600_000, 600_000)
+    link = Link(
+        IDENTITY,
+        FullJitter(Upper()),
+        FullJitter(Upper()),
+        50,
+        WALL_MS + clock_ms,
+        enrolled=True,
+        resume=RESUME,
+        deferral=deferral,
+    )
+    assert link.next_at == 50 + at
+    assert link.attempt().deferral_ticket == b"slot"
 
 
-def test_a_hint_of_a_refusal_is_added_to_the_back_off_and_cut() -> None:
+def test_a_slot_in_a_profile_is_cut_as_one_from_a_server() -> None:
+    far = Deferral(b"slot", WALL_MS + 9 * HOUR_MS, 9 * HOUR_MS)
+    assert make(deferral=far).next_at == DEFERRAL_MAX_S
+
+
+def test_a_user_who_comes_and_goes_leaves_the_slot_as_it_was() -> None:
+    link = make()
+    begin(link)
+    link.deferred(0, WALL_MS, deferred(600))
+    link.opened(100)
+    assert link.attempt() == Attempt(Intent.FOREGROUND, 2, b"deferral")
+    link.left()
+    assert link.next_at == 600
+    link.failed(105)
+    assert link.next_at == 600
+    assert link.attempt() == Attempt(Intent.BACKGROUND, 3, b"deferral")
+
+
+def test_a_device_that_fails_at_its_slot_goes_on_by_back_off() -> None:
+    link = make()
+    begin(link)
+    link.deferred(0, WALL_MS, deferred(600))
+    begin(link)
+    link.failed(605)
+    assert link.next_at == 606
+
+
+def test_a_foreground_session_ends_the_deferral() -> None:
+    link = make()
+    begin(link)
+    link.deferred(0, WALL_MS, deferred(600))
+    link.opened(100)
+    begin(link)
+    link.welcomed(101, WALL_MS, welcome())
+    link.left()
+    assert link.deferral is None
+    link.ended(120, None)
+    assert link.next_at == 121, "the slot of before means nothing now"
+    assert link.attempt() == Attempt(Intent.BACKGROUND, 1, b"")
+
+
+def test_a_slot_of_a_user_who_waits_is_kept_and_replaces_the_one_before() -> None:
+    link = make()
+    begin(link)
+    link.deferred(0, WALL_MS, deferred(600, b"long"))
+    link.opened(100)
+    begin(link)
+    link.deferred(101, WALL_MS, deferred(3, b"short"))
+    assert link.next_at == 104
+    link.left()
+    assert link.next_at == 104
+    assert link.attempt() == Attempt(Intent.BACKGROUND, 3, b"short")
+
+
+def test_a_forged_deferral_costs_a_wait_and_not_the_slot() -> None:
+    link = make()
+    begin(link)
+    link.deferred(0, WALL_MS, deferred(600, b"good"))
+    begin(link)
+    link.deferred(600, WALL_MS, deferred(30, b"forged", authentic=False))
+    assert link.next_at == 630
+    assert link.deferral == Deferral(b"good", WALL_MS + 600_000, 600_000)
+
+
+def test_a_login_takes_the_deferral_it_is_given() -> None:
+    """There is nothing to authenticate it with, and its ticket is the only one that counts."""
+    link = make()
+    begin(link)
+    link.deferred(0, WALL_MS, deferred(60, b"of the resume"))
+    begin(link, RESUME.expires_at_ms)
+    link.deferred(60, WALL_MS, deferred(30, b"of the login", authentic=False))
+    assert link.deferral == Deferral(b"of the login", WALL_MS + 30_000, 30_000)
+
+
+def test_a_hint_of_a_refusal_is_cut_and_followed_by_a_back_off_as_long() -> None:
     link = make()
     begin(link)
     link.refused(0, Refused(RefuseReason.FULL, 5))
-    assert link.next_at == 6
+    assert link.next_at == 5 + 2.5
     begin(link)
     link.refused(10, Refused(RefuseReason.SHUTTING_DOWN, 9_999))
-    assert link.next_at == 10 + RETRY_AFTER_MAX_S + 2
+    assert link.next_at == 10 + RETRY_AFTER_MAX_S + 30
+
+
+@pytest.mark.parametrize("kind", [FullJitter, DecorrelatedJitter])
+@pytest.mark.parametrize("hint_s", [5, 30])
+def test_devices_refused_together_come_back_apart(
+    kind: type[FullJitter | DecorrelatedJitter], hint_s: float
+) -> None:
+    rng = Random(7)
+    back_at = []
+    for _ in range(200):
+        link = Link(IDENTITY, kind(rng), FullJitter(rng), 0, WALL_MS, enrolled=True)
+        begin(link)
+        link.refused(0, Refused(RefuseReason.FULL, hint_s))
+        back_at.append(link.next_at)
+    assert min(back_at) >= hint_s
+    assert max(back_at) - min(back_at) > 0.45 * hint_s
+    assert max(back_at) <= 2.5 * hint_s
+
+
+def test_a_user_who_waits_is_held_up_by_the_hint_alone() -> None:
+    link = make()
+    link.opened(0)
+    begin(link)
+    link.refused(0, Refused(RefuseReason.FULL, 5))
+    assert link.next_at == 5 + 1
 
 
 def test_a_push_wakes_but_not_before_a_wait_is_over() -> None:
@@ -261,6 +492,27 @@ def test_when_the_radio_is_back_a_slot_holds_and_a_user_waits_no_longer() -> Non
     link.opened(510)
     link.radio_back(520)
     assert link.next_at == 520
+
+
+def test_devices_whose_slots_have_passed_without_a_radio_do_not_come_back_together() -> None:
+    link = make()
+    begin(link)
+    link.welcomed(0, WALL_MS, welcome())
+    link.ended(20, None)
+    begin(link)
+    link.deferred(21, WALL_MS, deferred(600))
+    link.radio_back(5_000)
+    assert link.next_at == 5_001, "the back-off before the deferral sets it apart"
+
+
+def test_a_back_off_that_goes_on_when_the_radio_is_back_is_not_begun_anew() -> None:
+    link = make()
+    for _ in range(5):
+        begin(link)
+        link.failed(0)
+    assert link.next_at == 16
+    link.radio_back(10)
+    assert link.next_at == 16
 
 
 def test_a_session_that_the_device_closed_leaves_no_wait() -> None:
@@ -402,14 +654,21 @@ class LinkMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.user_waits = False
         self.live = False
+        self.slot_at = -inf
 
     def attempt(self) -> None:
-        number = self.link.attempt().number
-        assert number >= 1
+        attempt = self.link.attempt()
+        assert attempt.number >= 1
+        assert attempt.deferral_ticket == (b"" if self.slot_at == -inf else b"deferral")
         self.link.credentials(WALL_MS, Login(0))
 
     def waits_by_back_off(self, at_least_s: float = 0) -> None:
-        assert self.now + at_least_s <= self.link.next_at <= self.now + at_least_s + 60
+        earliest, most_s = self.now + at_least_s, 60.0
+        if self.user_waits:
+            most_s = FOREGROUND_CAP_S
+        else:
+            earliest = max(earliest, self.slot_at)
+        assert earliest <= self.link.next_at <= earliest + most_s
 
     @rule(seconds=st.floats(0, 100))
     def wait(self, seconds: float) -> None:
@@ -417,9 +676,10 @@ class LinkMachine(RuleBasedStateMachine):
 
     @rule()
     def open(self) -> None:
+        before = self.link.next_at
         self.link.opened(self.now)
+        assert self.link.next_at == (before if self.user_waits else self.now)
         self.user_waits = True
-        assert self.link.next_at == self.now
 
     @rule()
     def leave(self) -> None:
@@ -436,13 +696,16 @@ class LinkMachine(RuleBasedStateMachine):
     def radio_back(self) -> None:
         before = self.link.next_at
         self.link.radio_back(self.now)
-        assert self.link.next_at == self.now if self.user_waits else self.link.next_at >= before
+        assert self.link.next_at >= max(before, self.now)
+        if before >= self.now or self.user_waits:
+            assert self.link.next_at == max(before, self.now)
 
     @precondition(lambda self: not self.live)
     @rule()
     def welcome(self) -> None:
         self.attempt()
         self.link.welcomed(self.now, WALL_MS, welcome())
+        self.slot_at = -inf
         self.leave()
         self.live = True
         assert self.link.deferral is None
@@ -459,7 +722,8 @@ class LinkMachine(RuleBasedStateMachine):
     def defer(self, wait_s: float) -> None:
         self.attempt()
         self.link.deferred(self.now, WALL_MS, deferred(wait_s))
-        assert self.link.next_at == self.now + min(wait_s, DEFERRAL_MAX_S)
+        self.slot_at = self.now + min(max(wait_s, DEFERRAL_MIN_S), DEFERRAL_MAX_S)
+        assert self.link.next_at == self.slot_at
 
     @precondition(lambda self: not self.live)
     @rule(hint_s=st.floats(0, 2 * RETRY_AFTER_MAX_S))
@@ -506,6 +770,10 @@ class LinkMachine(RuleBasedStateMachine):
         self.link.closed(self.now)
         self.live = False
         assert self.link.next_at == self.now
+
+    @invariant()
+    def by_itself_it_does_not_come_before_its_slot(self) -> None:
+        assert self.user_waits or self.link.next_at >= self.slot_at
 
     @invariant()
     def only_the_user_is_foreground(self) -> None:

@@ -1,3 +1,4 @@
+from math import inf
 from random import Random
 
 from hwangso_client.backoff import FullJitter
@@ -10,7 +11,7 @@ from hwangso_client.events import (
 )
 from hwangso_client.inbox import Inbox
 from hwangso_client.mailbox import RECEIVED_DELAY_S, Mailbox
-from hwangso_client.outbox import Outbox
+from hwangso_client.outbox import RETRY_BASE_S, Outbox
 from hwangso_client.profile import Unsent
 from hwangso_protocol.messages import (
     Deliver,
@@ -36,6 +37,13 @@ def entry(seq: int) -> Entry:
     return Entry(seq, seq.to_bytes(16, "big"), "bob", "alice", f"message {seq}", 0)
 
 
+class Upper(Random):
+    """Draws the upper end of every range."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
 class Desk:
     """A mailbox in a session, with what it reported and how often it was saved."""
 
@@ -43,15 +51,18 @@ class Desk:
         self.events: list[DeviceEvent] = []
         self.saved_before: list[list[Message]] = []
         outbox = Outbox((), 0, FullJitter(Random(1)), limit=10, in_flight_limit=4)
-        self.mailbox = Mailbox(Inbox(0, (), 10), outbox, self.events.append)
+        inbox = Inbox(0, (), 10)
+        self.mailbox = Mailbox(inbox, outbox, FullJitter(Upper()), self.events.append)
         self.saves = 0
         self.begin()
 
-    def begin(self, head: int = 0, *given: Entry) -> None:
+    def begin(
+        self, head: int = 0, *given: Entry, background_sync: bool = True, on_screen: bool = False
+    ) -> None:
         since = self.mailbox.inbox.since
-        policy = Policy(60_000, 1_000, 60_000)
+        policy = Policy(60_000, 1_000, 60_000, background_sync)
         welcome = Welcome("alice", 1, b"t", bytes(32), 1_000, since, head, policy, given)
-        self.mailbox.begin(0, welcome, enrolled=False)
+        self.mailbox.begin(0, welcome, enrolled=False, on_screen=on_screen)
 
     def save(self) -> None:
         self.saves += 1
@@ -119,6 +130,60 @@ def test_what_is_behind_is_asked_for_at_once() -> None:
     assert desk.mailbox.waiting
     desk.mailbox.read(2, Page(3, (entry(1), entry(2))))
     assert desk.due(2) == [Sync(2, 8)]
+
+
+def test_in_the_background_it_does_not_ask_where_the_policy_says_so() -> None:
+    desk = Desk()
+    desk.begin(3, background_sync=False)
+    assert desk.mailbox.deadline == inf
+    assert desk.due(0) == []
+    desk.mailbox.inbox.release()
+    assert desk.due(1) == [Sync(0, 10)]
+
+
+def test_whoever_looks_at_the_screen_is_not_in_the_background() -> None:
+    desk = Desk()
+    desk.begin(3, background_sync=False, on_screen=True)
+    assert desk.due(0) == [Sync(0, 10)]
+
+
+def test_a_sync_that_is_put_off_is_asked_again_by_back_off() -> None:
+    desk = Desk()
+    desk.begin(3)
+    waits = []
+    for now in (0.0, 100.0, 200.0):
+        assert desk.due(now) == [Sync(0, 10)]
+        assert desk.mailbox.read(now, Error(ErrorCode.BUSY))
+        assert not desk.mailbox.waiting
+        waits.append(desk.mailbox.deadline - now)
+        assert desk.due(now) == []
+    assert waits == [RETRY_BASE_S, 2 * RETRY_BASE_S, 4 * RETRY_BASE_S]
+    assert desk.due(300) == [Sync(0, 10)]
+    desk.mailbox.read(300, Page(3, (entry(1),)))
+    desk.due(300)
+    desk.mailbox.read(300, Error(ErrorCode.UNAVAILABLE))
+    assert desk.mailbox.deadline == 300 + RETRY_BASE_S, "a Page begins the back-off anew"
+
+
+def test_a_new_session_does_not_wait_for_the_back_off_of_the_last() -> None:
+    desk = Desk()
+    desk.begin(3)
+    desk.due(0)
+    desk.mailbox.read(0, Error(ErrorCode.BUSY))
+    desk.mailbox.lost()
+    desk.begin(3)
+    assert desk.due(0) == [Sync(0, 10)]
+
+
+def test_a_sync_waits_while_another_request_does() -> None:
+    desk = Desk()
+    desk.begin(3)
+    desk.mailbox.may_sync = False
+    assert desk.mailbox.deadline == inf
+    assert desk.due(0) == []
+    desk.mailbox.lost()
+    desk.begin(3)
+    assert desk.due(0) == [Sync(0, 10)], "that request ended with its session"
 
 
 def test_duplicates_are_reported_apart() -> None:

@@ -26,7 +26,7 @@ FULL = ProfileState(
     phase=0.25,
     enrolled=True,
     resume=ResumeCredentials(b"ticket", bytes(32), WALL_MS + 1_000),
-    deferral=Deferral(b"slot", WALL_MS + 5_000),
+    deferral=Deferral(b"slot", WALL_MS + 5_000, 60_000),
     since=12,
     unread=(Entry(12, bytes(16), "bob", "alice", "hello", 5),),
     outbox=(Unsent(bytes(16), "bob", "one"), Unsent(bytes([1] * 16), "bob", "two")),
@@ -63,7 +63,7 @@ def test_a_profile_of_another_server_or_user_is_refused(config: DeviceConfig, wh
 
 
 def test_the_working_parts_are_as_the_profile_left_them() -> None:
-    link = build_link(FULL, CONFIG, FullJitter(Random(1)), 100, WALL_MS)
+    link = build_link(FULL, CONFIG, FullJitter(Random(1)), sources(), 100)
     assert link.kind(WALL_MS) is Kind.RESUME
     assert link.next_at == 105, "the slot, by the device's own clock"
     mailbox = build_mailbox(FULL, CONFIG, Random(1), 100, ignore)
@@ -73,6 +73,6 @@ def test_the_working_parts_are_as_the_profile_left_them() -> None:
 
 
 def test_what_is_saved_is_what_was_loaded() -> None:
-    link = build_link(FULL, CONFIG, FullJitter(Random(1)), 100, WALL_MS)
+    link = build_link(FULL, CONFIG, FullJitter(Random(1)), sources(), 100)
     mailbox = build_mailbox(FULL, CONFIG, Random(1), 100, ignore)
     assert snapshot(FULL, link, mailbox) == FULL

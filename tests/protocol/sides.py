@@ -63,6 +63,7 @@ def make_client(
     deferral_ticket: bytes = b"",
     login: Login = LOGIN,
     enrol: Enrol = ENROL,
+    ephemeral: X25519PrivateKey | None = None,
     rekey_after: int = REKEY_AFTER_RECORDS,
 ) -> ClientConnection:
     """A client whose hello waits to be sent."""
@@ -75,6 +76,7 @@ def make_client(
         credentials[kind],
         Attempt(intent, number, deferral_ticket),
         FixedRandom("client"),
+        ephemeral=ephemeral,
         rekey_after=rekey_after,
     )
 

@@ -69,7 +69,11 @@ ENTRIES = st.lists(
     max_size=8,
 ).map(tuple)
 POLICIES = st.builds(
-    Policy, keepalive_ms=DURATIONS_MS, backoff_base_ms=DURATIONS_MS, backoff_cap_ms=DURATIONS_MS
+    Policy,
+    keepalive_ms=DURATIONS_MS,
+    backoff_base_ms=DURATIONS_MS,
+    backoff_cap_ms=DURATIONS_MS,
+    background_sync=st.booleans(),
 )
 PAGE_LIMITS = st.integers(1, limits.PAGE_MAX_ENTRIES)
 

@@ -1,6 +1,7 @@
 """The client's side: what it makes of every answer, and whom it believes."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.protocol.sides import (
     DEVICE_STATIC,
     ENROL,
@@ -99,6 +100,20 @@ def test_a_hello_that_cannot_be_is_not_made() -> None:
         ClientConnection(
             ResumeWith(b"", PSK, LOGIN), Attempt(Intent.FOREGROUND), FixedRandom("client")
         )
+
+
+@KINDS
+def test_a_key_made_beforehand_is_the_ephemeral_key(kind: Kind) -> None:
+    key = X25519PrivateKey.from_private_bytes(bytes(range(32)))
+    client, server = make_client(kind, ephemeral=key), make_server()
+    raw = client.data_to_send()
+    parsed = parse_hello(raw)
+    assert parsed is not None
+    assert parsed[0].noise_message.startswith(key.public_key().public_bytes_raw())
+    server.receive_data(raw)
+    server.read_first_message(psk_for(kind))
+    server.accept(None if kind is Kind.ENROL else WELCOME)
+    assert pass_on(server, client) == [Answered(None if kind is Kind.ENROL else WELCOME)]
 
 
 def test_the_password_is_sent_only_to_the_true_server_and_not_kept() -> None:

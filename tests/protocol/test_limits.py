@@ -49,7 +49,7 @@ def largest_welcome() -> Welcome:
         ticket_lifetime_ms=longest,
         since=NUMBER,
         head=NUMBER,
-        policy=Policy(longest, longest, longest),
+        policy=Policy(longest, longest, longest, background_sync=False),
         entries=fullest_page(),
     )
 

@@ -208,6 +208,25 @@ def test_another_psk_breaks_the_handshake() -> None:
     assert side(bytes(32), initiator=False).read_message(message) == b"hi"
 
 
+def test_an_ephemeral_key_made_beforehand() -> None:
+    """The message is the one that the same key gives when it comes from `random_bytes`."""
+
+    def first_message(ephemeral: X25519PrivateKey | None, chance: str) -> bytes:
+        handshake = HandshakeState(
+            NNPSK0,
+            initiator=True,
+            prologue=b"",
+            random_bytes=FixedRandom(chance),
+            psk=bytes(32),
+            ephemeral=ephemeral,
+        )
+        return handshake.write_message(b"hi")
+
+    key = X25519PrivateKey.from_private_bytes(FixedRandom("one")(32))
+    assert first_message(key, "two") == first_message(None, "one")
+    assert first_message(key, "two") != first_message(None, "two")
+
+
 # The points of small order on Curve25519, little-endian, which give an all-zero shared secret.
 LOW_ORDER_POINTS = [
     bytes(32),

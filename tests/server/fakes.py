@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 import trio
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from hwangso_protocol.hello import Intent
 from hwangso_protocol.ticket import TicketKey, TicketRing
-from hwangso_server.admission import Arrival, Decision
+from hwangso_server.admission import Arrival, Decision, Load, Stage, Treatment
+from hwangso_server.admission.treatment import TREATMENTS
 from hwangso_server.transport import Receiver
 
 FIRST_TICKET_KEY = TicketKey(1, bytes([0x71]) * 32)
@@ -100,16 +103,50 @@ class FakeTransport:
 
 
 class ScriptedAdmission:
-    """Answers with these decisions, in order, and then for ever with the last one."""
+    """Answers with these decisions, in order, and then for ever with the last one.
+
+    Assign `stage` to have the server treat everything else as in that stage, and `newest_first`.
+    """
+
+    next_deadline_s = inf
 
     def __init__(self, *decisions: Decision) -> None:
         self._decisions = list(decisions)
+        self.stage = Stage.NORMAL
+        self.newest_first = False
         self.arrivals: list[Arrival] = []
         self.told: list[str] = []
+        """How sessions and handshakes ended."""
+        self.gone: list[Intent] = []
+        """Admitted callers that hung up before their turn."""
+        self.waits: list[tuple[Intent, float]] = []
+        """What callers waited for their turn."""
+        self.responses: list[tuple[Intent, float]] = []
+        """What they waited for their answer."""
+        self.loads: list[Load] = []
+
+    @property
+    def treatment(self) -> Treatment:
+        return TREATMENTS[self.stage]
 
     def decide(self, arrival: Arrival, now_s: float) -> Decision:
         self.arrivals.append(arrival)
         return self._decisions.pop(0) if len(self._decisions) > 1 else self._decisions[0]
+
+    def caller_gone(self, intent: Intent, now_s: float) -> None:
+        self.gone.append(intent)
+
+    def handshake_started(self, intent: Intent, waited_s: float, now_s: float) -> None:
+        self.waits.append((intent, waited_s))
+
+    def answered(self, intent: Intent, response_s: float, now_s: float) -> None:
+        self.responses.append((intent, response_s))
+
+    def worked(self, load: Load, now_s: float) -> None:
+        self.loads.append(load)
+
+    def tick(self, now_s: float) -> None:
+        pass
 
     def handshake_failed(self) -> None:
         self.told.append("handshake_failed")

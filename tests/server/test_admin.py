@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.server.admission_status import EMERGENCY, EMERGENCY_JSON
 
 from hwangso_server.accounts import (
     AdministrationError,
@@ -20,13 +21,17 @@ from hwangso_server.accounts import (
     ListedUser,
     UserListing,
 )
-from hwangso_server.admin import (
-    JsonLines,
+from hwangso_server.admin import JsonLines, _Server, serve_admin
+from hwangso_server.admin_messages import (
+    AdmissionStatus,
+    CalendarListing,
+    Explained,
+    Explanation,
     ServerStats,
+    ServerStatus,
     TicketKeyRotated,
-    _Server,
-    serve_admin,
 )
+from hwangso_server.admission.stage import Stage
 from hwangso_server.folder import SOCKET_PATH_MAX_BYTES, DataFolderError
 from hwangso_server.limits import (
     ADMIN_CONNECTIONS_MAX,
@@ -39,6 +44,8 @@ from hwangso_server.store import StoreBusy
 
 USERS = UserListing((ListedUser("alice", 1, None, 2, 3),), more=True)
 DEVICES = DeviceListing((ListedDevice(1, "phone", 2, 3, 4),), omitted=5)
+
+EXPLANATION = Explanation(12.5, "FG", "BG", Stage.BUSY, "slot", "deferred", 40.5, 2)
 
 
 class Handler:
@@ -82,6 +89,26 @@ class Handler:
     async def stats(self) -> ServerStats:
         await self._ask("stats")
         return ServerStats({"sessions": 1, "lag_ms": 0.5})
+
+    async def status(self) -> ServerStatus:
+        await self._ask("status")
+        return ServerStatus({"sessions": 1}, EMERGENCY)
+
+    async def set_stage(self, stage: Stage, for_s: float) -> AdmissionStatus:
+        await self._ask("set_stage", stage, for_s)
+        return EMERGENCY
+
+    async def free_stage(self) -> AdmissionStatus:
+        await self._ask("free_stage")
+        return EMERGENCY
+
+    async def explain(self, device: int) -> Explained:
+        await self._ask("explain", device)
+        return Explained(EXPLANATION if device == 7 else None)
+
+    async def calendar(self) -> CalendarListing:
+        await self._ask("calendar")
+        return CalendarListing(((0, 812), (1, 5)))
 
     async def stop(self) -> None:
         await self._ask("stop")
@@ -274,6 +301,44 @@ DONE = {"answer": "done"}
             ("stats",),
             {"answer": "stats", "figures": {"sessions": 1, "lag_ms": 0.5}},
         ),
+        (
+            b'{"request":"status"}',
+            ("status",),
+            {"answer": "status", "figures": {"sessions": 1}, "admission": EMERGENCY_JSON},
+        ),
+        (
+            b'{"request":"set_stage","stage":2,"for_s":600}',
+            ("set_stage", Stage.EMERGENCY, 600),
+            EMERGENCY_JSON,
+        ),
+        (b'{"request":"free_stage"}', ("free_stage",), EMERGENCY_JSON),
+        (
+            b'{"request":"explain","device":7}',
+            ("explain", 7),
+            {
+                "answer": "explained",
+                "explanation": {
+                    "ago_s": 12.5,
+                    "intent": "FG",
+                    "served_as": "BG",
+                    "stage": 1,
+                    "rule": "slot",
+                    "outcome": "deferred",
+                    "slot_in_s": 40.5,
+                    "deferrals": 2,
+                },
+            },
+        ),
+        (
+            b'{"request":"explain","device":8}',
+            ("explain", 8),
+            {"answer": "explained", "explanation": None},
+        ),
+        (
+            b'{"request":"calendar"}',
+            ("calendar",),
+            {"answer": "calendar", "slots": [[0, 812], [1, 5]]},
+        ),
     ],
 )
 async def test_each_request(
@@ -333,10 +398,15 @@ async def test_a_bug_ends_one_request_and_is_logged() -> None:
         b"{",
         b"[]",
         b"\xff",
-        b'{"request":"explode"}',
+        b'{"request":7}',
         b'{"request":"disable_user"}',
         b'{"request":"disable_user","name":7}',
         b'{"request":"stop","now":true}',
+        b'{"request":"set_stage","stage":4,"for_s":600}',
+        b'{"request":"set_stage","stage":2,"for_s":0}',
+        b'{"request":"set_stage","stage":2,"for_s":86401}',
+        b'{"request":"set_stage","stage":2}',
+        b'{"request":"explain","device":"7"}',
         b'{"x":' + b"[" * 100_000,
     ],
 )
@@ -350,6 +420,18 @@ async def test_what_is_no_request_is_answered_and_the_next_one_heard(line: bytes
     assert str(first["text"]).startswith("not a request: ")
     assert second["answer"] == "stats"
     assert handler.asked == [("stats",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("explode", "'explode'"), ("\x1b[2J", "'\\x1b[2J'"), ("x" * 1000, "'" + "x" * 59), ("", "''")],
+)
+async def test_a_request_of_another_version(name: str, shown: str) -> None:
+    line = json.dumps({"request": name, "newer": 1}).encode()
+    assert await one_answer(Handler(), line + b"\n") == {
+        "answer": "error",
+        "text": f"this server knows no request {shown}: another version?",
+    }
 
 
 @given(st.binary(max_size=300))

@@ -7,16 +7,29 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from tests.server.admission_status import EMERGENCY
 
 from hwangso_server.accounts import Accounts, AdministrationError, DeviceListing, UserListing
-from hwangso_server.admin import Administration, ServerStats, Stats, Stop, serve_admin
+from hwangso_server.admin import Administration, serve_admin
+from hwangso_server.admin_messages import (
+    AdmissionStatus,
+    CalendarListing,
+    Explained,
+    Explanation,
+    ServerStats,
+    ServerStatus,
+    Stats,
+    Stop,
+)
 from hwangso_server.administration import (
     LocalAdministration,
+    NoAnswer,
     RemoteAdministration,
     admin_call,
     administration,
     rotate_server_key,
 )
+from hwangso_server.admission.stage import Stage
 from hwangso_server.config import Config
 from hwangso_server.environment import system_environment
 from hwangso_server.folder import DataFolder, DataFolderError, DataFolderInUse
@@ -35,9 +48,28 @@ class RunningServer(LocalAdministration):
     """As a running server behaves: it has the folder open and answers on the admin socket."""
 
     stopped = False
+    admission = EMERGENCY
+    explanation = Explanation(2.5, "BG", "BG", Stage.BUSY, "slot", "deferred", 40.5, 1)
 
     async def stats(self) -> ServerStats:
         return ServerStats({"sessions": 1})
+
+    async def status(self) -> ServerStatus:
+        return ServerStatus({"sessions": 1}, self.admission)
+
+    async def set_stage(self, stage: Stage, for_s: float) -> AdmissionStatus:
+        self.admission = msgspec.structs.replace(self.admission, stage=stage, pinned_left_s=for_s)
+        return self.admission
+
+    async def free_stage(self) -> AdmissionStatus:
+        self.admission = msgspec.structs.replace(self.admission, pinned_left_s=None)
+        return self.admission
+
+    async def explain(self, device: int) -> Explained:
+        return Explained(self.explanation if device == 7 else None)
+
+    async def calendar(self) -> CalendarListing:
+        return CalendarListing(((0, 812), (600, 5)))
 
     async def stop(self) -> None:
         self.stopped = True
@@ -134,11 +166,25 @@ async def test_stats_and_stop(config: Config) -> None:
         assert server.stopped
 
 
+async def test_admission(config: Config) -> None:
+    async with running_server(config) as server:
+        remote = RemoteAdministration(Path(config.data) / "admin.sock")
+        pinned = await remote.set_stage(Stage.SHIELD, 600)
+        assert (pinned.stage, pinned.pinned_left_s) == (Stage.SHIELD, 600)
+        assert await remote.status() == ServerStatus({"sessions": 1}, pinned)
+        assert (await remote.free_stage()).pinned_left_s is None
+        assert await remote.explain(7) == Explained(server.explanation)
+        assert await remote.explain(8) == Explained(None)
+        assert await remote.calendar() == CalendarListing(((0, 812), (600, 5)))
+        with pytest.raises(AdministrationError, match=r"for_s"):
+            await remote.set_stage(Stage.SHIELD, 0)
+
+
 async def test_a_folder_in_use_by_no_server(config: Config) -> None:
     """Another command has it, or a server that starts or stops."""
     with DataFolder.open(Path(config.data)) as folder:
         async with administration(config) as admin:
-            with pytest.raises(AdministrationError) as caught:
+            with pytest.raises(NoAnswer) as caught:
                 await admin.disable_user("alice")
         assert str(caught.value) == (
             f"no server answers at {folder.admin_socket} (No such file or directory); "
@@ -188,16 +234,18 @@ async def odd_server(
 
 
 @pytest.mark.parametrize(
-    ("reply", "complaint"),
+    ("reply", "kind", "complaint"),
     [
-        (b"", "went away before it answered"),
-        (b'{"answer":"done"}', "went away before it answered"),
-        (b'{"answer":"later"}\n', "gave no proper answer"),
-        (b"x" * 300_000, "went away before it answered"),
-        (b'{"answer":"error","text":"no"}\n', r"^no$"),
+        (b"", NoAnswer, "went away before it answered"),
+        (b'{"answer":"done"}', NoAnswer, "went away before it answered"),
+        (b'{"answer":"later"}\n', AdministrationError, "gave no proper answer"),
+        (b"x" * 300_000, NoAnswer, "went away before it answered"),
+        (b'{"answer":"error","text":"no"}\n', AdministrationError, r"^no$"),
     ],
 )
-async def test_odd_answers(tmp_path: Path, reply: bytes, complaint: str) -> None:
+async def test_odd_answers(
+    tmp_path: Path, reply: bytes, kind: type[AdministrationError], complaint: str
+) -> None:
     async def serve(stream: trio.SocketStream) -> None:
         await stream.receive_some()
         with suppress(trio.BrokenResourceError):  # the caller may have heard enough
@@ -205,8 +253,9 @@ async def test_odd_answers(tmp_path: Path, reply: bytes, complaint: str) -> None
 
     path = tmp_path / "admin.sock"
     async with odd_server(path, serve):
-        with pytest.raises(AdministrationError, match=complaint):
+        with pytest.raises(AdministrationError, match=complaint) as caught:
             await admin_call(path, Stats())
+    assert type(caught.value) is kind
 
 
 async def test_a_server_that_dies_with_the_request_unread(tmp_path: Path) -> None:
@@ -259,7 +308,7 @@ async def test_a_server_that_does_not_answer(
         await trio.sleep_forever()
 
     async with odd_server(tmp_path / "admin.sock", serve):
-        with pytest.raises(AdministrationError, match=r"no answer from .* within 40 s"):
+        with pytest.raises(NoAnswer, match=r"no answer from .* within 40 s"):
             await admin_call(tmp_path / "admin.sock", Stats())
 
 

@@ -266,9 +266,10 @@ async def test_revocations_are_forgotten_with_the_last_ticket(autojump_clock: Mo
     async with running_server(ticket_lifetime_s=10) as server:
         tickets = server.core.tickets
         tickets.revoke_device(7, server.core.clock.wall_ms())
-        await trio.sleep(10)
+        longest_s = 10 * 2 * 1.1  # issued in an emergency, and by chance for longer than others
+        await trio.sleep(longest_s - 0.1)
         assert tickets.is_revoked(7)
-        await trio.sleep(1 + 2 * HOUSEKEEPING_INTERVAL_S)
+        await trio.sleep(0.1 + 2 * HOUSEKEEPING_INTERVAL_S)
         assert not tickets.is_revoked(7)
 
 

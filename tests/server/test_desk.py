@@ -400,7 +400,7 @@ async def test_bytes_before_the_answer_are_a_fault(autojump_clock: MockClock) ->
 
 
 async def test_what_admission_is_told(autojump_clock: MockClock) -> None:
-    admission = ScriptedAdmission(Admit())
+    admission = ScriptedAdmission(Admit(Intent.FOREGROUND))
     async with running_server(admission=admission) as server:
         await server.add_user("alice")
         identity = (await server.enrol("alice")).identity
@@ -436,7 +436,9 @@ def no_more_randomness(server: Server) -> None:
 async def test_a_deferral(
     autojump_clock: MockClock, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admission = ScriptedAdmission(Admit(), Deferral(90_000, DeferReason.EMERGENCY, b"slot"))
+    admission = ScriptedAdmission(
+        Admit(Intent.FOREGROUND), Deferral(90_000, DeferReason.EMERGENCY, b"slot")
+    )
     async with running_server(admission=admission) as server:
         await server.add_user("alice")
         known = await server.enrol("alice")
@@ -461,7 +463,7 @@ async def test_a_deferral(
 
 @pytest.mark.parametrize("kind", list(Kind))
 async def test_a_refusal(autojump_clock: MockClock, kind: Kind) -> None:
-    admission = ScriptedAdmission(Admit(), Refusal(RefuseReason.FULL, 5_000))
+    admission = ScriptedAdmission(Admit(Intent.FOREGROUND), Refusal(RefuseReason.FULL, 5_000))
     async with running_server(admission=admission) as server:
         await server.add_user("alice")
         known = await server.enrol("alice")
@@ -473,7 +475,7 @@ async def test_a_refusal(autojump_clock: MockClock, kind: Kind) -> None:
 
 
 async def test_a_bad_ticket_never_comes_to_admission(autojump_clock: MockClock) -> None:
-    admission = ScriptedAdmission(Admit())
+    admission = ScriptedAdmission(Admit(Intent.FOREGROUND))
     async with running_server(admission=admission) as server:
         identity = server.new_identity("alice")
         identity.ticket, identity.psk = bytes(130), bytes(32)
@@ -483,7 +485,7 @@ async def test_a_bad_ticket_never_comes_to_admission(autojump_clock: MockClock) 
 
 
 async def test_admission_hears_of_each_end_once(autojump_clock: MockClock) -> None:
-    admission = ScriptedAdmission(Admit())
+    admission = ScriptedAdmission(Admit(Intent.FOREGROUND))
     async with running_server(admission=admission) as server:
         await server.add_user("alice")
         phone = await server.enrol("alice")

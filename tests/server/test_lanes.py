@@ -1,21 +1,17 @@
-"""Listening sockets and their accept loops, over real loopback TCP."""
+"""Listening sockets, over real loopback TCP."""
 
 import errno
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 
 import pytest
 import trio
-from trio.testing import MockClock, wait_all_tasks_blocked
 
-from hwangso_protocol.answer import Refuse, RefuseReason, parse_answer
 from hwangso_protocol.hello import Intent
-from hwangso_server.admission.capacity import FULL_RETRY_AFTER_MS
-from hwangso_server.counts import Counts
-from hwangso_server.lanes import Lane, ListenError, accept_forever, open_lane, turn_away
-from hwangso_server.limits import ACCEPT_BATCH, EMFILE_PAUSE_S
+from hwangso_server.lanes import Lane, ListenError, accept, open_lane
+from hwangso_server.limits import ACCEPT_BATCH
 
 WITHIN_S = 20
 
@@ -25,34 +21,6 @@ def lane_open(intent: Intent | None = Intent.FOREGROUND) -> Iterator[Lane]:
     lane = open_lane("127.0.0.1", 0, intent)
     with closing(lane.listener):
         yield lane
-
-
-@dataclass
-class Taken:
-    """What an accept loop did."""
-
-    connections: list[tuple[socket.socket, Intent | None]] = field(default_factory=list)
-    turns: list[int] = field(default_factory=list)
-    """Connections taken so far, at the end of each turn."""
-    counts: Counts = field(default_factory=Counts)
-
-    def take(self, connection: socket.socket, intent: Intent | None) -> None:
-        self.connections.append((connection, intent))
-
-    def after_turn(self) -> None:
-        self.turns.append(len(self.connections))
-
-    async def run(self, lane: Lane) -> None:
-        await accept_forever(lane, self.take, self.after_turn, self.counts)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        with trio.fail_after(WITHIN_S):
-            while not condition():
-                await trio.lowlevel.checkpoint()
-
-    def close(self) -> None:
-        for connection, _ in self.connections:
-            connection.close()
 
 
 # Listening
@@ -123,53 +91,52 @@ def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
         open_lane("no.such", 0, None)
 
 
-# Accepting
+# Accepting: what becomes of a process without descriptors is in test_sockets.
 
 
-async def test_connections_come_with_their_lanes_intent() -> None:
-    taken = Taken()
-    with lane_open(Intent.BACKGROUND) as lane:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(taken.run, lane)
-            stream = await trio.open_tcp_stream("127.0.0.1", lane.port)
-            await stream.send_all(b"hello")
-            await taken.until(lambda: bool(taken.connections))
-            connection, intent = taken.connections[0]
-            assert intent is Intent.BACKGROUND
-            assert connection.recv(10) == b"hello"
-            await stream.aclose()
-            nursery.cancel_scope.cancel()
-    taken.close()
-
-
-async def test_a_turn_takes_so_many_at_most() -> None:
-    taken = Taken()
-    wanted = 2 * ACCEPT_BATCH + 3
+async def test_connections_come_in_their_order() -> None:
     with lane_open() as lane:
         streams = []
-        for _ in range(wanted):
+        for number in range(3):
             stream = await trio.open_tcp_stream("127.0.0.1", lane.port)
-            await stream.send_all(b"x")
+            await stream.send_all(b"%d" % number)
             streams.append(stream)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(taken.run, lane)
-            await taken.until(lambda: len(taken.connections) == wanted and bool(taken.turns))
-            await taken.until(lambda: taken.turns[-1] == wanted)
-            nursery.cancel_scope.cancel()
-    sizes = [b - a for a, b in zip([0, *taken.turns], taken.turns, strict=False)]
-    assert max(sizes) == ACCEPT_BATCH
-    for stream in streams:
-        await stream.aclose()
-    taken.close()
+        for number in range(3):
+            with closing(await next_connection(lane)) as connection:
+                assert connection.recv(10) == b"%d" % number
+        assert accept(lane) is None
+        for stream in streams:
+            await stream.aclose()
+
+
+async def next_connection(lane: Lane) -> socket.socket:
+    """Wait for it."""
+    with trio.fail_after(WITHIN_S):
+        while (connection := accept(lane)) is None:
+            await trio.lowlevel.wait_readable(lane.listener)
+    return connection
+
+
+if sys.platform == "linux":
+
+    async def test_the_kernel_hands_over_who_has_said_something() -> None:
+        """So that accept and read are one go. Who came first, and is silent, comes later."""
+        with lane_open() as lane:
+            silent = await trio.open_tcp_stream("127.0.0.1", lane.port)
+            talker = await trio.open_tcp_stream("127.0.0.1", lane.port)
+            await talker.send_all(b"hello")
+            with closing(await next_connection(lane)) as connection:
+                assert connection.recv(10, socket.MSG_DONTWAIT) == b"hello"
+            assert accept(lane) is None
+            await silent.aclose()
+            await talker.aclose()
 
 
 class FakeListener(socket.socket):
-    """Accepts what it is told, then nothing more. Readable for ever: the other end has written."""
+    """Accepts what it is told, then nothing more."""
 
     def __init__(self, *results: socket.socket | OSError) -> None:
-        readable, self._other = socket.socketpair()
-        super().__init__(fileno=readable.detach())
-        self._other.send(b"x")
+        super().__init__()
         self._results = list(results)
 
     def accept(self) -> tuple[socket.socket, None]:
@@ -180,86 +147,30 @@ class FakeListener(socket.socket):
             raise result
         return result, None
 
-    def close(self) -> None:
-        super().close()
-        self._other.close()
-
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-async def test_without_descriptors_it_pauses(autojump_clock: MockClock, number: int) -> None:
-    taken = Taken()
+def test_without_resources_it_says_so(number: int) -> None:
     first, second = socket.socketpair()
-    listener = FakeListener(first, OSError(number, "out of it"), second)
-    with closing(listener):
+    with first, second, FakeListener(OSError(number, "out of it"), first) as listener:
         lane = Lane(Intent.FOREGROUND, listener)
-        before_s = trio.current_time()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(taken.run, lane)
-            await taken.until(lambda: len(taken.connections) == 1)
-            await wait_all_tasks_blocked()
-            assert len(taken.connections) == 1
-            await trio.sleep(EMFILE_PAUSE_S)
-            await taken.until(lambda: len(taken.connections) == 2)
-            nursery.cancel_scope.cancel()
-        assert trio.current_time() == before_s + EMFILE_PAUSE_S
-    assert taken.counts.snapshot() == {"no_descriptors": 1}
-    taken.close()
+        with pytest.raises(OSError, match="out of it") as caught:
+            accept(lane)
+        assert caught.value.errno == number
+        assert accept(lane) is first
 
 
-async def test_a_peer_that_hung_up_in_the_queue_is_passed_over(autojump_clock: MockClock) -> None:
-    taken = Taken()
+def test_peers_that_hung_up_in_the_queue_are_passed_over() -> None:
     first, second = socket.socketpair()
-    aborted = OSError(errno.ECONNABORTED, "gone")
-    listener = FakeListener(first, aborted, second)
-    with closing(listener):
+    gone = [OSError(number, "gone") for number in (errno.ECONNABORTED, errno.EPROTO)]
+    with first, second, FakeListener(first, *gone, second) as listener:
         lane = Lane(None, listener)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(taken.run, lane)
-            await taken.until(lambda: bool(taken.turns))
-            nursery.cancel_scope.cancel()
-    assert taken.turns[0] == 2
-    assert taken.counts.snapshot() == {}
-    taken.close()
+        assert [accept(lane), accept(lane), accept(lane)] == [first, second, None]
 
 
-async def test_a_process_really_out_of_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a real lane: the connection waits in the kernel, and is taken afterwards."""
-    taken = Taken()
-    real_accept = socket.socket.accept
-    failures = [OSError(errno.EMFILE, "Too many open files")] * 3
-
-    def accept(self: socket.socket) -> tuple[socket.socket, object]:
-        if failures:
-            raise failures.pop()
-        return real_accept(self)
-
-    monkeypatch.setattr(socket.socket, "accept", accept)
-    monkeypatch.setattr("hwangso_server.lanes.EMFILE_PAUSE_S", 0)
-    with lane_open() as lane:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(taken.run, lane)
-            stream = await trio.open_tcp_stream("127.0.0.1", lane.port)
-            await stream.send_all(b"x")
-            await taken.until(lambda: bool(taken.connections))
-            await stream.aclose()
-            nursery.cancel_scope.cancel()
-    assert taken.counts.snapshot() == {"no_descriptors": 3}
-    taken.close()
-
-
-def test_a_full_server_says_so_and_closes() -> None:
-    ours, theirs = socket.socketpair()
-    theirs.sendall(b"a hello that nobody will read")
-    turn_away(ours)
-    with theirs:
-        parsed = parse_answer(theirs.recv(100))
-        assert parsed is not None
-        assert parsed[0] == Refuse(RefuseReason.FULL, FULL_RETRY_AFTER_MS)
-        assert theirs.recv(100) == b""
-
-
-def test_turning_away_one_that_is_gone_is_no_error() -> None:
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    turn_away(ours)
-    assert ours.fileno() == -1
+def test_only_so_many_are_passed_over_at_once() -> None:
+    first, second = socket.socketpair()
+    gone = [OSError(errno.ECONNABORTED, "gone")] * ACCEPT_BATCH
+    with first, second, FakeListener(*gone, first) as listener:
+        lane = Lane(None, listener)
+        assert accept(lane) is None
+        assert accept(lane) is first

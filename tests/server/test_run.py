@@ -450,13 +450,14 @@ from hwangso_server import run
 from hwangso_server.counts import Counts
 
 class Core:
-    greet = flush_touched = None
+    counts = Counts()
+    flush_touched = None
 
-print(type(run._make_reader(Core())).__name__)
+print(type(run._make_ground([], Core())).__name__)
 """
 
 
-def test_a_system_without_epoll_gets_the_reader_with_tasks() -> None:
+def test_a_system_without_epoll_gets_the_ground_with_tasks() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_EPOLL],
         capture_output=True,
@@ -464,7 +465,7 @@ def test_a_system_without_epoll_gets_the_reader_with_tasks() -> None:
         timeout=WITHIN_S,
         check=False,
     )
-    assert (done.stdout, done.stderr) == ("StreamReader\n", "")
+    assert (done.stdout, done.stderr) == ("StreamGround\n", "")
 
 
 # File descriptors

@@ -1,4 +1,4 @@
-"""What every SocketReader does, over real loopback TCP: the parked one and the one with tasks.
+"""What every transport of sockets does, over real loopback TCP: parked ones and those with tasks.
 
 No test sleeps: each waits, with a bound, for what it expects to happen.
 """
@@ -8,21 +8,18 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Protocol
 
 import pytest
 import trio
 import trio.testing
 
 from hwangso_protocol.hello import Intent
-from hwangso_server.limits import READ_BATCH, READ_BYTES
+from hwangso_server.limits import READ_BATCH, READ_BYTES, TURN_BUDGET_S
 from hwangso_server.parking import Parking
+from hwangso_server.processor import RealProcessor
 from hwangso_server.streaming import StreamReader
-from hwangso_server.transport import Greet, SocketReader, Transport
-
-MakeReader = Callable[[Greet, Callable[[], None]], SocketReader]
-READERS: list[MakeReader] = [StreamReader]
-if hasattr(select, "epoll"):
-    READERS.append(Parking)
+from hwangso_server.transport import Transport, WatchedTransport
 
 WITHIN_S = 20
 """Far more than anything here takes."""
@@ -30,10 +27,61 @@ MEGABYTES = 16 * 2**20
 """More than the kernel keeps for one connection."""
 
 
+class Reader(Protocol):
+    """Takes sockets and feeds their receivers while it runs."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, sock: socket.socket) -> WatchedTransport | None: ...
+
+    async def wait_empty(self) -> None: ...
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None: ...
+
+
+class ParkingReader:
+    """A parking, and around it what is left of a server's loop without lanes and handshakes.
+    A turn ends when it has taken `turn_s`, or one socket has been served."""
+
+    def __init__(self, after_turn: Callable[[], None], turn_s: float = TURN_BUDGET_S) -> None:
+        self.parking = Parking()
+        self._after_turn = after_turn
+        self._turn_s = turn_s
+
+    def __len__(self) -> int:
+        return len(self.parking)
+
+    def take(self, sock: socket.socket) -> WatchedTransport | None:
+        return self.parking.take(sock)
+
+    async def wait_empty(self) -> None:
+        await self.parking.wait_empty()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        processor = RealProcessor()
+        with self.parking as parking:
+            task_status.started()
+            while True:
+                if parking.has_left_over:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(parking.fileno())
+                processor.begin()
+                parking.serve(processor, self._turn_s)
+                parking.clean_up(processor, processor.spent_s() + self._turn_s)
+                self._after_turn()
+
+
+MakeReader = Callable[[Callable[[], None]], Reader]
+READERS: list[MakeReader] = [StreamReader]
+if hasattr(select, "epoll"):
+    READERS.append(ParkingReader)
+
+
 class Peer:
     """One end of a connection: the receiver on the server's side, the socket on the other."""
 
-    def __init__(self, transport: Transport, lane: Intent | None) -> None:
+    def __init__(self, transport: Transport, lane: Intent | None = None) -> None:
         self.transport = transport
         self.lane = lane
         self.received = bytearray()
@@ -65,31 +113,21 @@ class Peer:
 
 
 class Bench:
-    """A running reader, and sockets connected to it."""
+    """A reader, and sockets connected to it."""
 
     def __init__(self, make_reader: MakeReader) -> None:
         self.peers: list[Peer] = []
         self.turns = 0
-        self.reader = make_reader(self._greet, self._after_turn)
-        self._greeted = trio.Event()
+        self.reader = make_reader(self._after_turn)
 
-    async def connect(
-        self, lane: Intent | None = Intent.FOREGROUND
-    ) -> tuple[trio.SocketStream, Peer]:
+    async def connect(self) -> tuple[trio.SocketStream, Peer]:
         theirs, ours = await tcp_pair()
-        number = len(self.peers)
-        self.reader.take(ours, lane)
-        with trio.fail_after(WITHIN_S):
-            while len(self.peers) == number:
-                await self._greeted.wait()
-        return theirs, self.peers[number]
-
-    def _greet(self, transport: Transport, lane: Intent | None) -> Peer:
-        peer = Peer(transport, lane)
+        transport = self.reader.take(ours)
+        assert transport is not None
+        peer = Peer(transport)
+        transport.attach(peer)
         self.peers.append(peer)
-        greeted, self._greeted = self._greeted, trio.Event()
-        greeted.set()
-        return peer
+        return theirs, peer
 
     def _after_turn(self) -> None:
         self.turns += 1
@@ -99,17 +137,17 @@ async def tcp_pair() -> tuple[trio.SocketStream, socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = await trio.open_tcp_stream(*listener.getsockname())
         ours, _ = listener.accept()
+        ours.setblocking(False)
     return theirs, ours
 
 
 @asynccontextmanager
 async def bench(make_reader: MakeReader) -> AsyncIterator[Bench]:
     made = Bench(make_reader)
-    with made.reader as reader:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(reader.run)
-            yield made
-            nursery.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(made.reader.run)
+        yield made
+        nursery.cancel_scope.cancel()
 
 
 async def receive_all(stream: trio.SocketStream) -> bytes:
@@ -130,11 +168,9 @@ def make_reader(request: pytest.FixtureRequest) -> MakeReader:
 # Reading
 
 
-@pytest.mark.parametrize("lane", [Intent.FOREGROUND, Intent.BACKGROUND, None])
-async def test_both_ways(make_reader: MakeReader, lane: Intent | None) -> None:
+async def test_both_ways(make_reader: MakeReader) -> None:
     async with bench(make_reader) as at:
-        stream, peer = await at.connect(lane)
-        assert peer.lane is lane
+        stream, peer = await at.connect()
         await stream.send_all(b"hello")
         await peer.until(lambda: peer.received == b"hello")
         peer.transport.write(b"wel")
@@ -409,8 +445,7 @@ async def test_aborting_ends_a_closing_that_hangs(make_reader: MakeReader) -> No
 
 async def test_open_sockets_are_counted_from_the_first_moment(make_reader: MakeReader) -> None:
     async with bench(make_reader) as at:
-        theirs, ours = await tcp_pair()
-        at.reader.take(ours, None)
+        theirs, _ = await at.connect()
         assert len(at.reader) == 1
         async with trio.open_nursery() as nursery:
             nursery.start_soon(at.reader.wait_empty)

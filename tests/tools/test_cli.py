@@ -38,7 +38,10 @@ def test_version_loads_no_command() -> None:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for command in ("serve", "demo", "swarm", "bench", "user", "device", "keys", "stats", "stop"):
+    for command in (
+        "serve", "demo", "swarm", "bench", "experiment", "user", "device", "keys", "stage",
+        "explain", "calendar", "stats", "stop",
+    ):  # fmt: skip
         assert f" {command} " in shown
 
 
@@ -53,6 +56,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "bench resume",
         "bench idle",
         "bench message",
+        "experiment",
+        "experiment budget",
         "user",
         "user add",
         "user list",
@@ -65,6 +70,12 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "keys show",
         "keys rotate-tickets",
         "keys rotate-server",
+        "stage",
+        "stage show",
+        "stage set",
+        "stage auto",
+        "explain",
+        "calendar",
         "stats",
         "stop",
     ],
@@ -130,7 +141,8 @@ def test_no_server_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_the_commands_are_those_of_the_tree() -> None:
     tree = {name for name in make_app() if not name.startswith("-")}
     assert tree == {
-        "serve", "demo", "swarm", "bench", "user", "device", "keys", "stats", "stop",
+        "serve", "demo", "swarm", "bench", "experiment", "user", "device", "keys", "stage",
+        "explain", "calendar", "stats", "stop",
     }  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from hwangso_tools.machine import (
+    REALTIME_PRIORITY,
+    ask_for_realtime,
     machine,
     pin,
     pinned,
@@ -67,3 +69,20 @@ if LINUX:
         with subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE) as process:
             pin(process.pid, core)
             assert os.sched_getaffinity(process.pid) == {core}
+
+    def test_realtime_priority_may_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[tuple[int, int, int]] = []
+
+        def given(pid: int, policy: int, parameter: os.sched_param) -> None:
+            asked.append((pid, policy, parameter.sched_priority))
+
+        def refused(*_: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(os, "sched_setscheduler", given)
+        assert ask_for_realtime()
+        assert asked == [(0, os.SCHED_FIFO, REALTIME_PRIORITY)]
+        monkeypatch.setattr(os, "sched_setscheduler", refused)
+        assert not ask_for_realtime()
+        monkeypatch.setattr(sys, "platform", "darwin")
+        assert not ask_for_realtime()

@@ -1,18 +1,31 @@
-"""Admission by capacity alone: as many handshakes and sessions as this server can hold."""
+"""Admission by capacity alone: as many handshakes and sessions as this server can hold.
+
+This is the server with its control off, the negative control of every storm: no stage, no
+deferral, everybody in the order of arrival.
+"""
+
+from math import inf
 
 from hwangso_protocol.answer import RefuseReason
-from hwangso_server.admission.decision import Admit, Arrival, Decision, Refusal
+from hwangso_protocol.hello import Intent
+from hwangso_server.admission.decision import Admit, Arrival, Decision, Load, Refusal
+from hwangso_server.admission.stage import Stage
+from hwangso_server.admission.treatment import TREATMENTS, Treatment
 
 FULL_RETRY_AFTER_MS = 5_000
 """A full server stays full for a while; phones add their own jitter."""
 
-_ADMIT = Admit()
+_ADMIT = {intent: Admit(intent) for intent in Intent}
 _FULL = Refusal(RefuseReason.FULL, FULL_RETRY_AFTER_MS)
 
 
 class CapacityAdmission:
-    """Admits while fewer than `handshakes_max` handshakes are under way, and these and the live
-    sessions together are fewer than `sessions_max`."""
+    """Admits while fewer than `handshakes_max` handshakes are under way or waiting, and these and
+    the live sessions together are fewer than `sessions_max`."""
+
+    stage = Stage.NORMAL
+    newest_first = False
+    next_deadline_s = inf
 
     def __init__(self, *, handshakes_max: int, sessions_max: int) -> None:
         self._handshakes_max = handshakes_max
@@ -20,15 +33,35 @@ class CapacityAdmission:
         self.handshakes = 0
         self.sessions = 0
 
-    def decide(self, arrival: Arrival, now_s: float) -> Decision:
-        """Admit while there is room, whatever the arrival's intent."""
-        if (
+    @property
+    def treatment(self) -> Treatment:
+        """That of NORMAL."""
+        return TREATMENTS[Stage.NORMAL]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for one more."""
+        return (
             self.handshakes >= self._handshakes_max
             or self.handshakes + self.sessions >= self._sessions_max
-        ):
+        )
+
+    def decide(self, arrival: Arrival, now_s: float) -> Decision:
+        """Admit while there is room, whatever the arrival's intent."""
+        if self.is_full:
             return _FULL
         self.handshakes += 1
-        return _ADMIT
+        return _ADMIT[arrival.intent]
+
+    def caller_gone(self, intent: Intent, now_s: float) -> None:
+        """One handshake less."""
+        self.handshakes -= 1
+
+    def handshake_started(self, intent: Intent, waited_s: float, now_s: float) -> None:
+        """Counted since it was admitted."""
+
+    def answered(self, intent: Intent, response_s: float, now_s: float) -> None:
+        """Nothing is measured."""
 
     def handshake_failed(self) -> None:
         """One handshake less."""
@@ -42,3 +75,9 @@ class CapacityAdmission:
     def session_ended(self) -> None:
         """One session less."""
         self.sessions -= 1
+
+    def worked(self, load: Load, now_s: float) -> None:
+        """Nothing is measured."""
+
+    def tick(self, now_s: float) -> None:
+        """Nothing is due."""

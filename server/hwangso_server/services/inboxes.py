@@ -97,10 +97,12 @@ class Inboxes:
 
     def _begin(self, session: Session) -> None:
         session.sends_in_flight += 1
+        self._core.people_waiting += 1
         self._in_flight += 1
 
     def _end(self, session: Session) -> None:
         session.sends_in_flight -= 1
+        self._core.people_waiting -= 1
         self._in_flight -= 1
         if not self._in_flight:
             self._settled.set()

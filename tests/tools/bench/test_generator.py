@@ -53,7 +53,7 @@ async def test_a_stranger_is_not_measured(fixture: Fixture, server: ChildServer)
 
 def test_no_server() -> None:
     lines = Lines(ServerAddress("127.0.0.1", 1, 1))
-    (connection,) = login_connections(Fixture(Path(), PUBLIC, (DEVICE,)))
+    (connection,) = login_connections(Fixture(Path(), PUBLIC, (DEVICE,), ()))
     with closing(lines), pytest.raises(BenchFailed, match="cannot connect to the server"):
         lines.open(Line(connection, 0))
 

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from hwangso_tools.bench import runs as module
 from hwangso_tools.bench.meter import Usage
 from hwangso_tools.bench.runs import (
     BUSY_SHARE,
     DEVICES,
+    RUNS,
     Kind,
     Limit,
     Place,
@@ -48,9 +48,7 @@ def test_no_run_counts() -> None:
     assert medians([]) == {}
 
 
-async def test_each_run_has_a_folder_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_each_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
     folders: list[Path] = []
 
     async def one(place: Place) -> Run:
@@ -59,9 +57,8 @@ async def test_each_run_has_a_folder_of_its_own(
         folders.append(place.folder)
         return Run({"a": float(len(folders))})
 
-    monkeypatch.setattr(module, "_RUNS", {Kind.IDLE: one})
     heard: list[tuple[int, Run]] = []
-    done = await repeat(Kind.IDLE, 3, tmp_path, 8, lambda number, run: heard.append((number, run)))
+    done = await repeat(one, 3, tmp_path, 8, lambda number, run: heard.append((number, run)))
     assert [run.figures["a"] for run in done] == [1.0, 2.0, 3.0]
     assert heard == list(enumerate(done, start=1))
     assert len(set(folders)) == 3
@@ -69,6 +66,6 @@ async def test_each_run_has_a_folder_of_its_own(
 
 
 def test_there_is_a_run_and_a_size_for_each_kind() -> None:
-    assert module._RUNS.keys() == DEVICES.keys() == set(Kind)
+    assert RUNS.keys() == DEVICES.keys() == set(Kind)
     assert DEVICES[Kind.IDLE] == 10_000
     assert DEVICES[Kind.MESSAGE] == 1_000

@@ -1,4 +1,4 @@
-"""user, device, keys, stats and stop, with and without a running server."""
+"""user, device, keys, stats and stop, with and without a running server; admission with one."""
 
 import io
 import os
@@ -13,6 +13,7 @@ import trio
 from hwangso_client.config import DeviceConfig
 from hwangso_client.device import Device
 from hwangso_client.network import TcpNetwork
+from hwangso_client.profile import MemoryProfile
 from hwangso_tools.childserver import ChildServer, child_server
 from hwangso_tools.commands.operate import utc
 from hwangso_tools.commands.tree import run
@@ -39,6 +40,12 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     captured = capsys.readouterr()
     assert captured.err == ""
     return captured.out
+
+
+def said_wrong(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err.removeprefix("hwangso: ").removesuffix("\n")
 
 
 def test_a_user_without_a_server(data: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,6 +167,51 @@ async def test_with_a_running_server(data: str, capsys: pytest.CaptureFixture[st
         assert await command("stop", *where) == 0
         assert said(capsys) == "the server is stopping\n"
         assert await server.wait() == 0
+
+
+async def test_admission_of_a_running_server(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ("--data", data)
+    async with child_server(where) as server:
+        assert await command("user", "add", "bob", "--password", "x", *where) == 0
+        capsys.readouterr()
+        assert await command("explain", "1", *where) == ExitCode.USAGE
+        assert "nothing is known of device 1" in capsys.readouterr().err
+        config = DeviceConfig(server.server_key, "bob", "x")
+        profile = MemoryProfile()
+        for _ in ("enrol", "resume"):
+            async with Device(config, TcpNetwork(server.address), profile=profile) as phone:
+                await phone.open_app()
+        assert await command("explain", "1", *where) == 0
+        explained = said(capsys)
+        assert explained.startswith("device 1 was admitted ")
+        assert "foreground: a person waits" in explained
+        assert await command("stage", "set", "shield", "--for", "1h", *where) == 0
+        assert said(capsys).startswith("stage 3 SHIELD, pinned for 1 h ")
+        assert await command("stage", "show", *where) == 0
+        shown = said(capsys)
+        assert shown.startswith("stage     3 SHIELD for ")
+        assert "because   operator" in shown
+        assert await command("stats", "--json", "stats.json", *where) == 0
+        assert "now.stage" in said(capsys)
+        figures = msgspec.json.decode(await trio.Path("stats.json").read_bytes())["figures"]
+        assert figures["now.stage"] == 3
+        assert figures["decided.foreground"] == 2
+        assert await command("calendar", *where) == 0
+        assert said(capsys) == "no slots are handed out for the time to come\n"
+        assert await command("stage", "auto", *where) == 0
+        assert said(capsys) == "stage 3 SHIELD, it follows from pressure\n"
+
+
+async def test_a_server_with_its_control_off(data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ("--data", data)
+    asked = ("stage show", "stage set 2 --for 1m", "stage auto", "explain 1", "calendar")
+    async with child_server((*where, "--control", "off")):
+        capsys.readouterr()
+        for arguments in asked:
+            assert await command(*arguments.split(), *where) == ExitCode.USAGE
+            assert said_wrong(capsys) == "this server runs with its admission control off"
+        assert await command("stats", *where) == 0
+        assert "now.stage" not in said(capsys)
 
 
 def test_utc() -> None:

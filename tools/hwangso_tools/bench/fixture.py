@@ -26,12 +26,23 @@ MADE_AT_MS: Final = 1_767_225_600_000
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom the store knows a device as."""
+
+    user_id: int
+    user_name: str
+    device_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fixture:
-    """A prepared data folder. Device `n` belongs to `user_name(n)` and has `device_keys[n]`."""
+    """A prepared data folder. Device `n` belongs to `user_name(n)`, has `device_keys[n]` and is
+    `identities[n]`."""
 
     folder: Path
     server_key: bytes
     device_keys: tuple[X25519PrivateKey, ...]
+    identities: tuple[Identity, ...]
 
 
 def user_name(number: int) -> str:
@@ -46,15 +57,18 @@ async def make_fixture(folder: Path, devices: int) -> Fixture:
         device_keys = tuple(
             X25519PrivateKey.from_private_bytes(os.urandom(32)) for _ in range(devices)
         )
+        made: dict[int, Identity] = {}
         async with open_sqlite(data.database) as store:
             for start in range(0, devices, AT_ONCE):
                 async with trio.open_nursery() as nursery:
                     for number in range(start, min(start + AT_ONCE, devices)):
-                        nursery.start_soon(_add, store, number, device_keys[number])
-        return Fixture(folder, keys.public, device_keys)
+                        nursery.start_soon(_add, store, number, device_keys[number], made)
+        identities = tuple(made[number] for number in range(devices))
+        return Fixture(folder, keys.public, device_keys, identities)
 
 
-async def _add(store: Store, number: int, key: X25519PrivateKey) -> None:
+async def _add(store: Store, number: int, key: X25519PrivateKey, made: dict[int, Identity]) -> None:
     user = await store.create_user(user_name(number), NO_PASSWORD, MADE_AT_MS)
     public = key.public_key().public_bytes_raw()
-    await store.add_device(user.id, "bench", public, MADE_AT_MS, limit=1)
+    device = await store.add_device(user.id, "bench", public, MADE_AT_MS, limit=1)
+    made[number] = Identity(user.id, user.name, device.id)

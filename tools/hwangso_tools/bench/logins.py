@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hwangso_protocol.client import Attempt, ClientConnection, LoginWith, ResumeWith
-from hwangso_protocol.events import Answered, MessageReceived
+from hwangso_protocol.events import Answered, Deferred, MessageReceived, Refused
 from hwangso_protocol.hello import Intent
 from hwangso_protocol.messages import Login, Ping, Pong, Ready, Welcome
 from hwangso_tools.bench.fixture import Fixture
@@ -71,6 +71,8 @@ def connect_all(lines: Lines, connections: Sequence[ClientConnection], server_pi
         deadline.check()
         for line, events in lines.poll(POLL_S):
             for event in events:
+                if isinstance(event, Deferred | Refused):
+                    raise BenchFailed(f"a login was not admitted: {event}")
                 if isinstance(event, Answered):
                     welcomes[line.number] = _welcome(event)
                     line.connection.send(Ready())

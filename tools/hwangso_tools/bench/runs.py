@@ -15,6 +15,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from hwangso_server.administration import RemoteAdministration
+from hwangso_server.admission import Stage
+from hwangso_server.folder import DataFolder
 from hwangso_tools.bench.fixture import Fixture, make_fixture
 from hwangso_tools.bench.idle import WARM_UP, Idle, stable_memory
 from hwangso_tools.bench.lines import Lines
@@ -27,6 +30,9 @@ from hwangso_tools.machine import Cores, pinned, raise_descriptor_limit, separat
 
 BUSY_SHARE: Final = 0.9
 """Of its core: from here on a process is the bottleneck."""
+
+PINNED_S: Final = 600.0
+"""The stage is pinned while something is measured; no measurement takes so long."""
 
 SEED: Final = 2017
 """Of the open loop's sending times: the same in each run."""
@@ -74,6 +80,9 @@ class Place:
     cores: Cores | None
 
 
+Measure = Callable[[Place], Awaitable[Run]]
+"""One run of one kind."""
+
 DEVICES: Final[Mapping[Kind, int]] = {
     Kind.LOGIN: 5_000,
     Kind.RESUME: 5_000,
@@ -91,7 +100,7 @@ def limit_of(usage: Usage, neither: Limit) -> Limit:
 
 
 async def repeat(
-    kind: Kind, runs: int, work: Path | None, devices: int, tell: Callable[[int, Run], None]
+    measure: Measure, runs: int, work: Path | None, devices: int, tell: Callable[[int, Run], None]
 ) -> list[Run]:
     """Measure `runs` times, each time in a new folder inside `work`; `tell` hears of each run."""
     raise_descriptor_limit()
@@ -100,7 +109,7 @@ async def repeat(
     with pinned(cores.generator if cores else None), _quiet_collector():
         for number in range(1, runs + 1):
             with tempfile.TemporaryDirectory(prefix="hwangso-bench-", dir=work) as folder:
-                run = await _RUNS[kind](Place(Path(folder) / "data", devices, cores))
+                run = await measure(Place(Path(folder) / "data", devices, cores))
             done.append(run)
             tell(number, run)
     return done
@@ -177,7 +186,7 @@ async def _message(place: Place) -> Run:
     return Run(figures | _cpu(usage, saturated.messages, "message"), limit_of(usage, Limit.DISK))
 
 
-_RUNS: Final[Mapping[Kind, Callable[[Place], Awaitable[Run]]]] = {
+RUNS: Final[Mapping[Kind, Measure]] = {
     Kind.LOGIN: _login,
     Kind.RESUME: _resume,
     Kind.IDLE: _idle,
@@ -200,6 +209,9 @@ async def _server(place: Place) -> AsyncIterator[tuple[ChildServer, Fixture]]:
     arguments = ["--data", place.folder.name, "--log-level", "warning"]
     core = place.cores.server if place.cores else None
     async with child_server(arguments, core=core, cwd=place.folder.parent) as server:
+        # 64 in flight are a queue that never empties: the control would rightly put some of it off.
+        admin = RemoteAdministration(DataFolder(server.data).admin_socket)
+        await admin.set_stage(Stage.NORMAL, PINNED_S)
         yield server, fixture
 
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from hwangso_server.accounts import AdministrationError
 from hwangso_server.admin import Administration
-from hwangso_server.administration import RemoteAdministration, administration
+from hwangso_server.administration import NoAnswer, RemoteAdministration, administration
 from hwangso_server.config import Config, ConfigError, load_config
 from hwangso_server.folder import DataFolder, DataFolderError
 from hwangso_server.passwords import TooManyWaiting
@@ -53,16 +53,17 @@ def administer(where: Where | None, work: Callable[[Administration], Awaitable[T
 
 
 def ask_running(where: Where | None, work: Callable[[RemoteAdministration], Awaitable[T]]) -> T:
-    """Do `work` through the server that runs on the folder. Raises CommandError."""
+    """Do `work` through the server that runs on the folder. Raises CommandError, with the code
+    UNREACHABLE when no server answers."""
 
     async def run() -> T:
         folder = DataFolder(Path((where or Where()).load().data))
-        return await work(RemoteAdministration(folder.admin_socket))
+        try:
+            return await work(RemoteAdministration(folder.admin_socket))
+        except NoAnswer as error:
+            raise CommandError(str(error), ExitCode.UNREACHABLE) from error
 
-    try:
-        return carry_out(run)
-    except CommandError as error:
-        raise CommandError(str(error), ExitCode.UNREACHABLE) from error
+    return carry_out(run)
 
 
 def carry_out(run: Callable[[], Awaitable[T]]) -> T:

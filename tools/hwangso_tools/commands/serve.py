@@ -60,6 +60,10 @@ class ServeFlags:
     """Longest back-off [16000]."""
     shutdown_deadline_s: float | None = None
     """How long a graceful stop may take [5]."""
+    control: str | None = None
+    """Whether admission controls the load: on, off [on]."""
+    without: tuple[str, ...] | None = None
+    """Mechanisms of the control to switch off: see server/README.md. May be given several times."""
     argon2_memory_kib: int | None = None
     """Memory of one password hash [19456]."""
     argon2_iterations: int | None = None

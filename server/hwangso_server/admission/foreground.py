@@ -1,0 +1,71 @@
+"""The foreground budget: how often a device is believed that a person waits.
+
+One counter a device, by the generic cell rate algorithm (GCRA, ITU-T I.371, the leaky bucket as one
+number): the *theoretical arrival time* of its next claim. A claim conforms unless it comes more
+than a burst before that time, and moves it on by one interval. So trust heals with time alone.
+
+Four claims at first, and one more every two hours: people open a messenger often, but only an
+opening without a warm connection claims foreground. On a calm day these are under 20 % of connects
+(the story: background over 80 %). A phone that reconnects by itself about once an hour so has fewer
+than six a day; the budget has twelve, and four at once for an evening on a train. A device that
+claims foreground for everything has spent it by noon. With one claim every half hour, 48 a day, it
+never would have.
+
+A phone that fails and tries again is the same person opening the same app: attempts after the
+first, soon after a claim that was charged, are free.
+
+What is forgotten is safe: the device whose last claim is the longest ago makes room, whose trust is
+the most healed. To push its own record out, a liar needs the resume tickets of all the others.
+"""
+
+from hwangso_server.admission.settings import Settings
+
+STRANGERS_BURST_S = 1.0
+"""Of their share of the processor, what strangers may take at once."""
+
+
+class ForegroundBudget:
+    """Pure: `now_s` is an argument."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._interval_s = settings.foreground_interval_s
+        self._tolerance_s = (settings.foreground_burst - 1) * settings.foreground_interval_s
+        self._retry_s = settings.foreground_retry_s
+        self._limit = settings.foreground_devices_max
+        self._strangers_share = settings.strangers_foreground_share
+        self._strangers_s = 0.0
+        self._claims: dict[int, tuple[float, float]] = {}
+        """By device: the theoretical arrival time, and when the last claim was charged. In the
+        order of the latter."""
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def believes(self, device_id: int, attempt: int, now_s: float) -> bool:
+        """A device claims foreground: charge it, unless this is the same opening of the app as the
+        last one. False: it has claimed too often, and is charged nothing."""
+        claims = self._claims
+        known = claims.get(device_id)
+        if known is None:
+            due_s = now_s
+            if len(claims) >= self._limit:
+                del claims[next(iter(claims))]
+        else:
+            due_s, charged_s = known
+            if attempt > 1 and now_s - charged_s < self._retry_s:
+                return True
+            if due_s - now_s > self._tolerance_s:
+                return False
+            due_s = max(due_s, now_s)
+            del claims[device_id]
+        claims[device_id] = (due_s + self._interval_s, now_s)
+        return True
+
+    def believes_stranger(self, cost_s: float, now_s: float) -> bool:
+        """Somebody without a resume ticket, whom nothing tells apart, claims foreground: together
+        they may take a share of the processor. `cost_s` is what the handshake will take of it."""
+        due_s = max(self._strangers_s, now_s)
+        if due_s - now_s > STRANGERS_BURST_S:
+            return False
+        self._strangers_s = due_s + cost_s / self._strangers_share
+        return True

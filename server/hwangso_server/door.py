@@ -1,0 +1,129 @@
+"""The door: a caller is accepted, its hello read, and most of a storm sent away, all in one go.
+
+Nobody who is deferred here gets a session, a task, or a place in an epoll; a deferral costs a
+fifth of a resume. A caller whose hello has not come in one piece is parked, and its session takes
+the hello later.
+"""
+
+from hwangso_protocol.answer import Refuse, RefuseReason, encode_answer
+from hwangso_protocol.events import HelloReceived, PeerFault
+from hwangso_protocol.hello import Intent
+from hwangso_protocol.server import ServerConnection
+from hwangso_server.admission.capacity import FULL_RETRY_AFTER_MS
+from hwangso_server.core import Core
+from hwangso_server.counts import Count
+from hwangso_server.ground import Caller, Ground
+from hwangso_server.handshakes import Admitted, HandshakeQueues
+from hwangso_server.processor import Processor, Work
+
+_FULL = encode_answer(Refuse(RefuseReason.FULL, FULL_RETRY_AFTER_MS))
+
+
+class Door:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        core: Core,
+        ground: Ground,
+        processor: Processor,
+        queues: HandshakeQueues,
+        connections_max: int,
+    ) -> None:
+        self._core = core
+        self._ground = ground
+        self._processor = processor
+        self._queues = queues
+        self._connections_max = connections_max
+
+    def open(self, lane: Intent | None) -> bool:
+        """Take one caller of a lane; False if there is none."""
+        caller = self._ground.accept(lane)
+        if caller is None:
+            return False
+        core = self._core
+        core.counts.add(Count.ACCEPTED, lane.tag if lane is not None else "single")
+        self._processor.charge(Work.HELLO)
+        data = caller.read()
+        if data == b"":
+            core.counts.add(Count.GONE, "hello")
+            caller.close()
+        elif not self._has_room():
+            core.counts.add(Count.REFUSED, RefuseReason.FULL.name.lower())
+            caller.answer(_FULL)
+        else:
+            self._hear(caller, lane, data or b"")
+        return True
+
+    def _has_room(self) -> bool:
+        core = self._core
+        in_use = len(core.sessions) + len(self._queues)
+        return in_use < self._connections_max or core.drop_oldest_stranger()
+
+    def _hear(self, caller: Caller, lane: Intent | None, data: bytes) -> None:
+        core = self._core
+        connection = ServerConnection(core.static_key, core.random_bytes)
+        for event in connection.receive_data(data):
+            if isinstance(event, HelloReceived):
+                now_s = core.clock.now_s()
+                admitted = core.desk.decide(connection, event.hello, lane, now_s, caller.waited_s)
+                if admitted is not None:
+                    core.submit(CallerHandshake(core, caller, connection, lane, admitted))
+                    return
+                self._processor.charge(Work.DEFER)
+            elif isinstance(event, PeerFault):
+                core.count_fault(event.error)
+            caller.answer(connection.data_to_send())
+            return
+        self._park_stranger(caller, lane, connection)
+
+    def _park_stranger(
+        self, caller: Caller, lane: Intent | None, connection: ServerConnection
+    ) -> None:
+        """Its hello is on its way."""
+        transport = caller.park()
+        if transport is not None:
+            transport.attach(self._core.receive(transport, lane, connection))
+
+
+class CallerHandshake:
+    """A Handshake behind a caller that nothing watches."""
+
+    __slots__ = ("_caller", "_connection", "_core", "_lane", "admitted")
+
+    def __init__(
+        self,
+        core: Core,
+        caller: Caller,
+        connection: ServerConnection,
+        lane: Intent | None,
+        admitted: Admitted,
+    ) -> None:
+        self._core = core
+        self._caller = caller
+        self._connection = connection
+        self._lane = lane
+        self.admitted = admitted
+
+    def is_gone(self) -> bool:
+        """Ask the kernel."""
+        return self._caller.is_gone()
+
+    def begin(self) -> None:
+        """From here on it is a session."""
+        transport = self._caller.park()
+        if transport is None:
+            self._core.admission.handshake_failed()
+            return
+        session = self._core.receive(transport, self._lane, self._connection)
+        transport.attach(session)
+        session.begin(self.admitted)
+        session.touch()
+
+    def give_up(self, reason: RefuseReason | None) -> None:
+        """Close."""
+        if reason is None:
+            self._caller.close()
+        else:
+            self._connection.refuse(reason)
+            self._caller.answer(self._connection.data_to_send())

@@ -1,0 +1,95 @@
+"""How a server's admission stands in an emergency, for tests of those who are told."""
+
+from hwangso_server.admin_messages import AdmissionStatus
+from hwangso_server.admission.signals import QueueSignals, Signals
+from hwangso_server.admission.stage import Reading, Stage
+
+EMERGENCY = AdmissionStatus(
+    stage=Stage.EMERGENCY,
+    rule="connect-surge",
+    entered_ago_s=12.5,
+    pinned_left_s=None,
+    readings=(
+        Reading("background_standing_s", 0.143, 0.02),
+        Reading("surge_ratio", 5.25, 3.0),
+        Reading("connect_share", 0.3, 0.3),
+        Reading("backlog_s", 0.0, 3.0),
+    ),
+    signals=Signals(
+        window_s=0.1,
+        foreground=QueueSignals(20.5, 3, 0.001, 0.002, 0.004, 0.005, 0.0003),
+        background=QueueSignals(1920.5, 240, 0.143, 0.15, 0.2, 0.31, 0.0003),
+        target_s=0.02,
+        baseline_per_s=165.5,
+        surge_ratio=5.25,
+        live_share=0.1,
+        foreground_share=0.05,
+        background_share=0.2,
+        door_share=0.05,
+        hang_ups_per_s=1.5,
+        lag_s=0.002,
+    ),
+    background_per_s=812.5,
+    foreground_waiting=3,
+    background_waiting=240,
+    slots=6120,
+    last_slot_in_s=482.5,
+    overbooked=0,
+    foreign_tickets=1,
+    spent_tickets=2,
+    decisions={"foreground": 15, "due": 7},
+)
+
+EMERGENCY_JSON = {
+    "answer": "admission",
+    "stage": 2,
+    "rule": "connect-surge",
+    "entered_ago_s": 12.5,
+    "pinned_left_s": None,
+    "readings": [
+        {"name": "background_standing_s", "value": 0.143, "limit": 0.02},
+        {"name": "surge_ratio", "value": 5.25, "limit": 3.0},
+        {"name": "connect_share", "value": 0.3, "limit": 0.3},
+        {"name": "backlog_s", "value": 0.0, "limit": 3.0},
+    ],
+    "signals": {
+        "window_s": 0.1,
+        "foreground": {
+            "arrivals_per_s": 20.5,
+            "waiting": 3,
+            "standing_s": 0.001,
+            "mean_delay_s": 0.002,
+            "max_delay_s": 0.004,
+            "response_s": 0.005,
+            "cost_s": 0.0003,
+        },
+        "background": {
+            "arrivals_per_s": 1920.5,
+            "waiting": 240,
+            "standing_s": 0.143,
+            "mean_delay_s": 0.15,
+            "max_delay_s": 0.2,
+            "response_s": 0.31,
+            "cost_s": 0.0003,
+        },
+        "target_s": 0.02,
+        "baseline_per_s": 165.5,
+        "surge_ratio": 5.25,
+        "live_share": 0.1,
+        "foreground_share": 0.05,
+        "background_share": 0.2,
+        "door_share": 0.05,
+        "hang_ups_per_s": 1.5,
+        "lag_s": 0.002,
+    },
+    "background_per_s": 812.5,
+    "foreground_waiting": 3,
+    "background_waiting": 240,
+    "slots": 6120,
+    "last_slot_in_s": 482.5,
+    "overbooked": 0,
+    "foreign_tickets": 1,
+    "spent_tickets": 2,
+    "decisions": {"foreground": 15, "due": 7},
+}
+"""The same, as it goes over the socket."""

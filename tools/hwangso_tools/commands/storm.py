@@ -1,0 +1,122 @@
+"""`hwangso storm`: a scenario, with the control off and on."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
+
+from hwangso_server.admission.mechanism import Mechanism
+from hwangso_tools.errors import CommandError, ExitCode, first_of
+from hwangso_tools.results import Figure, results_file
+from hwangso_tools.storm.figures import StormFigures, figures
+from hwangso_tools.storm.library import find, shipped
+from hwangso_tools.storm.place import Place, Terms
+from hwangso_tools.storm.progress import control_name, open_progress
+from hwangso_tools.storm.report import Outcome, as_figures, sentences, sources, table
+from hwangso_tools.storm.run import run
+from hwangso_tools.storm.scenario import Scenario, load
+from hwangso_tools.storm.virtually import VirtualPlace
+
+
+class Controls(StrEnum):
+    """Which runs to make."""
+
+    ON = "on"
+    OFF = "off"
+    BOTH = "both"
+
+
+RUNS: Final = {Controls.ON: (True,), Controls.OFF: (False,), Controls.BOTH: (False, True)}
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to play it."""
+
+    control: Controls = Controls.BOTH
+    """With the server's control on, off, or first off, then on."""
+    devices: int | None = None
+    """Phones [as the scenario says, 1,000]."""
+    real: Annotated[bool, Parameter(name=["--real"], negative=["--virtual"])] = False
+    """On real sockets, where a second takes a second; or in virtual time."""
+    seed: int = 0
+    """Of everything that is drawn at random. In virtual time the same seed gives the same run."""
+    without: Annotated[tuple[Mechanism, ...], Parameter(consume_multiple=True)] = ()
+    """Mechanisms of the control that are switched off."""
+    json: Path | None = None
+    """Write the results to this file."""
+
+
+def storm(name: str | None = None, /, *, options: Options | None = None) -> int:
+    """Play a scenario against a server, and set what was published beside what happens here.
+
+    Parameters
+    ----------
+    name
+        One of the scenarios that come along, or the file of your own; without one they are listed.
+    """
+    options = options or Options()
+    console = Console()
+    if name is None:
+        _list(console)
+        return ExitCode.OK
+    scenario = _sized(find(name), options)
+    with results_file(options.json) as results:
+        outcome = _play(console, scenario, options)
+        _report(console, outcome)
+        config: dict[str, Figure] = {
+            "scenario": scenario.scenario.name,
+            "devices": scenario.population.devices,
+            "seed": options.seed,
+            "real": options.real,
+            "without": [mechanism.value for mechanism in options.without],
+        }
+        results.write("storm", as_figures(outcome), config)
+    return ExitCode.OK
+
+
+def _list(console: Console) -> None:
+    files = shipped()
+    width = max(map(len, files))
+    for name, file in files.items():
+        console.print(f"{name:<{width}}  {load(file).scenario.title}", highlight=False)
+    folder = next(iter(files.values())).parent
+    console.print(f"Their files are in {folder}; copy one to make your own.", soft_wrap=True)
+
+
+def _sized(scenario: Scenario, options: Options) -> Scenario:
+    if options.devices is None:
+        return scenario
+    population = {**msgspec.to_builtins(scenario.population), "devices": options.devices}
+    try:
+        sized = msgspec.convert(population, type(scenario.population))
+    except msgspec.ValidationError:
+        raise CommandError(f"--devices {options.devices}: from 10 to 100,000") from None
+    return msgspec.structs.replace(scenario, population=sized)
+
+
+def _play(console: Console, scenario: Scenario, options: Options) -> Outcome:
+    place: Place = VirtualPlace()
+    runs: dict[bool, StormFigures] = {}
+    for control in RUNS[options.control]:
+        without = frozenset(options.without) if control else frozenset[Mechanism]()
+        terms = Terms(scenario, control, options.seed, without)
+        with open_progress(console) as show:
+            try:
+                runs[control] = figures(run(place, terms, show))
+            except ExceptionGroup as group:
+                raise first_of(group) from group
+        console.print(f"{control_name(control)}: done", highlight=False)
+    return Outcome(scenario, runs.get(False), runs.get(True))
+
+
+def _report(console: Console, outcome: Outcome) -> None:
+    console.print(table(outcome))
+    for line in (*sources(outcome.scenario), *sentences(outcome)):
+        console.print(Text(line), soft_wrap=not console.is_terminal)
