@@ -104,6 +104,15 @@ def defer_authenticator(
     return HmacKey(key).digest(body + hello)[:AUTHENTICATOR_BYTES]
 
 
+def make_defer(
+    hello: bytes, wait_ms: int, reason: DeferReason, ticket: bytes, psk: bytes | None
+) -> Defer:
+    """The DEFER for a hello; authenticated if the `psk` of its resume ticket is given."""
+    if psk is None:
+        return Defer(wait_ms, reason, ticket)
+    return Defer(wait_ms, reason, ticket, defer_authenticator(psk, hello, wait_ms, reason, ticket))
+
+
 def is_authentic(defer: Defer, psk: bytes, hello: bytes) -> bool:
     """Whether the DEFER was made for this very hello by somebody who can open its ticket."""
     expected = defer_authenticator(psk, hello, defer.wait_ms, defer.reason, defer.deferral_ticket)

@@ -20,8 +20,8 @@ from hwangso_protocol.answer import (
     DeferReason,
     Refuse,
     RefuseReason,
-    defer_authenticator,
     encode_answer,
+    make_defer,
 )
 from hwangso_protocol.connection import Connection
 from hwangso_protocol.errors import (
@@ -91,6 +91,12 @@ class ServerConnection(Connection):
         self._hello: Hello | None = None
         self._handshake: HandshakeState | None = None
 
+    def hello_parsed(self, hello: Hello) -> None:
+        """Instead of `receive_data`, for whoever has read the whole hello with `parse_hello`, and
+        nothing behind it."""
+        self._hello = hello
+        self._move(Signal.HELLO_RECEIVED)
+
     def read_first_message(self, psk: bytes | None = None) -> FirstMessage:
         """Go on with the handshake; `psk` comes from the resume ticket, and only then.
 
@@ -129,21 +135,17 @@ class ServerConnection(Connection):
     ) -> None:
         """Answer DEFER and close; with the `psk` of a resume ticket it is authenticated."""
         hello = self._hello_to_decide()
-        authenticator = (
-            b""
-            if psk is None
-            else defer_authenticator(psk, hello.raw, wait_ms, reason, deferral_ticket)
-        )
-        answer = encode_answer(Defer(wait_ms, reason, deferral_ticket, authenticator))
-        self._move(Signal.DEFERRED)
-        self._outgoing.append(answer)
-        self._forget_handshake()
+        self.turn_away(make_defer(hello.raw, wait_ms, reason, deferral_ticket, psk))
 
     def refuse(self, reason: RefuseReason, retry_after_ms: int = 0) -> None:
         """Answer REFUSE in clear and close."""
-        answer = encode_answer(Refuse(reason, retry_after_ms))
-        self._move(Signal.REFUSED)
-        self._outgoing.append(answer)
+        self.turn_away(Refuse(reason, retry_after_ms))
+
+    def turn_away(self, answer: Defer | Refuse) -> None:
+        """Answer the hello with this, and close."""
+        encoded = encode_answer(answer)
+        self._move(Signal.DEFERRED if isinstance(answer, Defer) else Signal.REFUSED)
+        self._outgoing.append(encoded)
         self._forget_handshake()
 
     def accept(self, welcome: Welcome | None) -> None:
@@ -219,8 +221,7 @@ class ServerConnection(Connection):
         if len(data) > size:
             raise ProtocolError(Fault.BAD_HELLO, "bytes behind the hello")
         self._incoming = b""
-        self._hello = hello
-        self._move(Signal.HELLO_RECEIVED)
+        self.hello_parsed(hello)
         events.append(HelloReceived(hello))
 
     def _answer_fault(self, error: ProtocolError) -> None:

@@ -133,12 +133,13 @@ def load_config(
                 _refuse_unknown(f"{file}: {key!r:.{SHOWN_MAX_CHARS}}", key, _TYPES)
             take(key, value, f"{file}: {key}")
     for key, variable in _variables(environ).items():
-        take(key, environ[variable], variable, is_text=True)
+        take(key, _split(key, environ[variable]), variable, is_text=True)
     for key, value in flags.items():
         if key not in _TYPES:
             _refuse_unknown(_flag(key), _flag(key), map(_flag, _TYPES))
         if value is not None:
-            take(key, os.fspath(value) if isinstance(value, Path) else value, _flag(key))
+            plain = os.fspath(value) if isinstance(value, Path) else value
+            take(key, _split(key, plain), _flag(key))
 
     config = msgspec.convert(values, Config)
     _check_together(config, origins)
@@ -184,9 +185,7 @@ def _refuse_unknown(origin: str, name: str, known: Iterable[str]) -> NoReturn:
 
 
 def _checked(key: str, value: object, origin: str, *, is_text: bool) -> object:
-    """The value in the type of its key; `is_text`: numbers come as text, lists with commas."""
-    if is_text and isinstance(value, str) and _is_list(key):
-        value = [item.strip() for item in value.split(",")]
+    """The value in the type of its key; `is_text`: numbers come as text."""
     try:
         checked: object = msgspec.convert(value, _TYPES[key], strict=not is_text)
     except msgspec.ValidationError:
@@ -195,8 +194,12 @@ def _checked(key: str, value: object, origin: str, *, is_text: bool) -> object:
     return checked
 
 
-def _is_list(key: str) -> bool:
-    return isinstance(msgspec.inspect.type_info(_TYPES[key]), msgspec.inspect.VarTupleType)
+def _split(key: str, value: object) -> object:
+    """A list that is not from a file is written with commas; a flag may be given several times."""
+    if not isinstance(msgspec.inspect.type_info(_TYPES[key]), msgspec.inspect.VarTupleType):
+        return value
+    texts = value if isinstance(value, list | tuple) else [value]
+    return [item.strip() for text in texts for item in str(text).split(",")]
 
 
 def allowed(key: str) -> str:

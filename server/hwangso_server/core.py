@@ -26,6 +26,7 @@ from hwangso_server.handshakes import Handshake
 from hwangso_server.limits import (
     ADMISSION_TICK_S,
     HOUSEKEEPING_INTERVAL_S,
+    INVITATION_PAUSE_S,
     PRUNE_BUDGET_S,
     PRUNE_STEP,
     PRUNE_STEPS_MAX,
@@ -100,6 +101,7 @@ class Core:
         self.devices = Devices(self)
         self.enrolment = Enrolment(self)
         self._nursery = nursery
+        self._sessions_begun = 0
         self.people_waiting = 0
         """Requests of live sessions and foreground handshakes that are at the store."""
 
@@ -112,7 +114,8 @@ class Core:
         self, transport: Transport, lane: Intent | None, connection: ServerConnection
     ) -> Session:
         """A session for a connection that the door has counted, and may have read from."""
-        session = Session(self, transport, lane, connection)
+        self._sessions_begun += 1
+        session = Session(self, transport, lane, connection, self._sessions_begun)
         self.sessions[session] = None
         self.strangers[session] = None
         if len(self.strangers) > STRANGERS_MAX:
@@ -144,6 +147,10 @@ class Core:
         """A session proved its keys: it takes over from an older one of the same device."""
         if self.tickets.is_revoked(session.device_id) or self.tickets.is_disabled(session.user_id):
             session.end(ByeReason.REVOKED)  # since its hello was answered
+            return
+        rival = self.presence.of_device(session.user_id, session.device_id)
+        if rival is not None and rival.number > session.number:
+            session.end(ByeReason.REPLACED)  # its proof was read after that of the one after it
             return
         older = self.presence.enter(session)
         if older is not None:
@@ -212,9 +219,24 @@ class Core:
 
     async def _watch_admission(self) -> None:
         admission = self.admission
+        synced = True
         while True:
             await trio.sleep(max(admission.next_deadline_s - self.clock.now_s(), ADMISSION_TICK_S))
             admission.tick(self.clock.now_s())
+            synced, before = admission.treatment.background_sync, synced
+            if synced and not before:
+                self.spawn(self._invite_to_sync)
+
+    async def _invite_to_sync(self) -> None:
+        """Background devices that were only told how many messages they missed may have them now,
+        a few at a time."""
+        behind = [session for session in self.presence if session.is_behind_by_terms]
+        for number, session in enumerate(behind, start=1):
+            session.invite_to_sync()
+            if number % READ_BATCH == 0:
+                self.flush_touched()
+                await trio.sleep(INVITATION_PAUSE_S)
+        self.flush_touched()
 
     async def _run_for_person(
         self, work: Callable[[*Args], Awaitable[object]], *args: *Args

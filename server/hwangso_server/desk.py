@@ -8,16 +8,15 @@ Nothing here changes state: a first message can be a replay.
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVarTuple
 
-from hwangso_protocol.answer import RefuseReason
+from hwangso_protocol.answer import Defer, Refuse, RefuseReason, make_defer
 from hwangso_protocol.errors import ProtocolError
 from hwangso_protocol.hello import Hello, Intent, Kind
 from hwangso_protocol.limits import PAGE_MAX_BODY_BYTES
 from hwangso_protocol.messages import Entry, Error, ErrorCode, Login, Welcome
-from hwangso_protocol.server import ServerConnection
 from hwangso_protocol.states import State
 from hwangso_protocol.ticket import ResumeTicket
-from hwangso_server.admission import Admit, Arrival, Deferral
-from hwangso_server.counts import Count
+from hwangso_server.admission import Admit, Arrival, Refusal
+from hwangso_server.counts import Count, name_of
 from hwangso_server.handshakes import Admitted
 from hwangso_server.services.inboxes import wire_entries
 from hwangso_server.session import Session
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from hwangso_server.core import Core
 
 Args = TypeVarTuple("Args")
+
+_HELLO = {intent: name_of(Count.HELLO, intent.tag) for intent in Intent}
+_DEFERRED = {intent: name_of(Count.DEFERRED, intent.tag) for intent in Intent}
 
 STORE_BUSY_RETRY_AFTER_MS = 1_000
 """The store's queue is seconds long at most."""
@@ -39,47 +41,39 @@ class Desk:
         self._core = core
 
     def decide(
-        self,
-        connection: ServerConnection,
-        hello: Hello,
-        lane: Intent | None,
-        now_s: float,
-        waited_s: float,
-    ) -> Admitted | None:
-        """Decide about a hello that has lain in the kernel for `waited_s`. If None, the connection
-        has its last answer: send it and close."""
+        self, hello: Hello, lane: Intent | None, now_s: float, waited_s: float
+    ) -> Admitted | Defer | Refuse:
+        """Decide about a hello that has lain in the kernel for `waited_s`. Who is not admitted gets
+        the answer and is closed."""
         core = self._core
-        core.counts.add(Count.HELLO, hello.intent.tag)
+        core.counts.bump(_HELLO[hello.intent])
         if core.is_stopping:
-            self._refuse(connection, RefuseReason.SHUTTING_DOWN)
-            return None
+            return self._refusal(RefuseReason.SHUTTING_DOWN)
         ticket: ResumeTicket | None = None
         if hello.kind is Kind.RESUME:
             try:
                 ticket = core.tickets.open(hello.resume_ticket, core.clock.wall_ms())
             except ProtocolError as error:
                 core.count_fault(error)
-                self._refuse(connection, RefuseReason.TICKET_INVALID)
-                return None
+                return self._refusal(RefuseReason.TICKET_INVALID)
         arrival = Arrival(
-            lane=lane,
-            intent=hello.intent,
-            kind=hello.kind,
-            attempt=hello.attempt,
-            device_id=None if ticket is None else ticket.device_id,
-            deferral_ticket=hello.deferral_ticket,
-            waited_s=waited_s,
+            lane,
+            hello.intent,
+            hello.kind,
+            hello.attempt,
+            None if ticket is None else ticket.device_id,
+            hello.deferral_ticket,
+            waited_s,
         )
         decision = core.admission.decide(arrival, now_s)
         if isinstance(decision, Admit):
             return Admitted(hello, ticket, decision.intent, now_s - waited_s)
-        if isinstance(decision, Deferral):
-            psk = None if ticket is None else ticket.psk
-            connection.defer(decision.wait_ms, decision.reason, decision.deferral_ticket, psk)
-            core.counts.add(Count.DEFERRED, hello.intent.tag)
-        else:
-            self._refuse(connection, decision.reason, decision.retry_after_ms)
-        return None
+        if isinstance(decision, Refusal):
+            return self._refusal(decision.reason, decision.retry_after_ms)
+        core.counts.bump(_DEFERRED[hello.intent])
+        psk = None if ticket is None else ticket.psk
+        deferral_ticket = decision.deferral_ticket
+        return make_defer(hello.raw, decision.wait_ms, decision.reason, deferral_ticket, psk)
 
     def begin(self, session: Session, ticket: ResumeTicket | None) -> None:
         """The turn of an admitted session has come: go as far as possible without waiting."""
@@ -191,8 +185,8 @@ class Desk:
                 await work(session, *args)
             except (StoreBusy, StoreFailed, StoreClosed):
                 if session.connection.state is State.OPENED:
-                    self._refuse(
-                        session.connection, RefuseReason.UNAVAILABLE, STORE_BUSY_RETRY_AFTER_MS
+                    session.connection.turn_away(
+                        self._refusal(RefuseReason.UNAVAILABLE, STORE_BUSY_RETRY_AFTER_MS)
                     )
             session.touch()
             self._core.flush_touched()
@@ -202,11 +196,9 @@ class Desk:
         else:
             self._core.spawn(run)
 
-    def _refuse(
-        self, connection: ServerConnection, reason: RefuseReason, retry_after_ms: int = 0
-    ) -> None:
+    def _refusal(self, reason: RefuseReason, retry_after_ms: int = 0) -> Refuse:
         self._core.counts.add(Count.REFUSED, reason.name.lower())
-        connection.refuse(reason, retry_after_ms)
+        return Refuse(reason, retry_after_ms)
 
     def _deny(self, session: Session, code: ErrorCode) -> None:
         self._core.counts.add(Count.DENIED, code.value)

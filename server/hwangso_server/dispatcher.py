@@ -37,6 +37,7 @@ from hwangso_server.limits import (
     BACKGROUND_HELLOS,
     BACKGROUND_SHARE,
     BACKGROUND_SLICE_S,
+    CLEAN_UP_BRIEFLY_S,
     CLEAN_UP_SLICE_S,
     HELLOS_BETWEEN_LOOKS,
     LIVE_SLICE_S,
@@ -60,6 +61,7 @@ class Turn:
     live_s: float = LIVE_SLICE_S
     background_s: float = BACKGROUND_SLICE_S
     clean_up_s: float = CLEAN_UP_SLICE_S
+    clean_up_briefly_s: float = CLEAN_UP_BRIEFLY_S
 
 
 class Dispatcher:
@@ -142,9 +144,10 @@ class Dispatcher:
                 core.flush_touched()
             if core.is_waited_for:
                 break  # that work goes on at the next checkpoint
-        if not core.is_waited_for:
-            slice_s = turn.clean_up_s if more else turn.budget_s
-            self._ground.clean_up(processor, processor.spent_s() + slice_s)
+        slice_s = turn.clean_up_s if more else turn.budget_s
+        if core.is_waited_for:
+            slice_s = turn.clean_up_briefly_s
+        self._ground.clean_up(processor, processor.spent_s() + slice_s)
         spent = self._spent
         load = Load(spent.live_s, spent.foreground_s, spent.background_s, spent.door_s, idle_s)
         core.admission.worked(load, core.clock.now_s())

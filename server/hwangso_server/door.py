@@ -5,17 +5,25 @@ fifth of a resume. A caller whose hello has not come in one piece is parked, and
 the hello later.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
 from hwangso_protocol.answer import Refuse, RefuseReason, encode_answer
-from hwangso_protocol.events import HelloReceived, PeerFault
-from hwangso_protocol.hello import Intent
+from hwangso_protocol.errors import ProtocolError
+from hwangso_protocol.events import PeerFault
+from hwangso_protocol.hello import Intent, parse_hello
 from hwangso_protocol.server import ServerConnection
 from hwangso_server.admission.capacity import FULL_RETRY_AFTER_MS
 from hwangso_server.core import Core
-from hwangso_server.counts import Count
+from hwangso_server.counts import Count, name_of
 from hwangso_server.ground import Caller, Ground
 from hwangso_server.handshakes import Admitted, HandshakeQueues
 from hwangso_server.processor import Processor, Work
 
+_ACCEPTED: Final[Mapping[Intent | None, str]] = {
+    None: name_of(Count.ACCEPTED, "single"),
+    **{intent: name_of(Count.ACCEPTED, intent.tag) for intent in Intent},
+}
 _FULL = encode_answer(Refuse(RefuseReason.FULL, FULL_RETRY_AFTER_MS))
 
 
@@ -42,7 +50,7 @@ class Door:
         if caller is None:
             return False
         core = self._core
-        core.counts.add(Count.ACCEPTED, lane.tag if lane is not None else "single")
+        core.counts.bump(_ACCEPTED[lane])
         self._processor.charge(Work.HELLO)
         data = caller.read()
         if data == b"":
@@ -62,46 +70,50 @@ class Door:
 
     def _hear(self, caller: Caller, lane: Intent | None, data: bytes) -> None:
         core = self._core
+        try:
+            parsed = parse_hello(data)
+        except ProtocolError:
+            parsed = None
+        if parsed is None or parsed[1] != len(data):
+            self._hear_at_length(caller, lane, data)
+            return
+        hello = parsed[0]
+        verdict = core.desk.decide(hello, lane, core.clock.now_s(), caller.waited_s)
+        if isinstance(verdict, Admitted):
+            core.submit(CallerHandshake(core, caller, lane, verdict))
+        else:
+            caller.answer(encode_answer(verdict))
+            self._processor.charge(Work.DEFER)
+
+    def _hear_at_length(self, caller: Caller, lane: Intent | None, data: bytes) -> None:
+        """Not a whole hello and nothing else: let a connection say what is wrong with it, or wait
+        for the rest."""
+        core = self._core
         connection = ServerConnection(core.static_key, core.random_bytes)
         for event in connection.receive_data(data):
-            if isinstance(event, HelloReceived):
-                now_s = core.clock.now_s()
-                admitted = core.desk.decide(connection, event.hello, lane, now_s, caller.waited_s)
-                if admitted is not None:
-                    core.submit(CallerHandshake(core, caller, connection, lane, admitted))
-                    return
-                self._processor.charge(Work.DEFER)
-            elif isinstance(event, PeerFault):
+            if isinstance(event, PeerFault):
                 core.count_fault(event.error)
             caller.answer(connection.data_to_send())
             return
-        self._park_stranger(caller, lane, connection)
-
-    def _park_stranger(
-        self, caller: Caller, lane: Intent | None, connection: ServerConnection
-    ) -> None:
-        """Its hello is on its way."""
         transport = caller.park()
         if transport is not None:
-            transport.attach(self._core.receive(transport, lane, connection))
+            transport.attach(core.receive(transport, lane, connection))
 
 
 class CallerHandshake:
     """A Handshake behind a caller that nothing watches."""
 
-    __slots__ = ("_caller", "_connection", "_core", "_lane", "admitted")
+    __slots__ = ("_caller", "_core", "_lane", "admitted")
 
     def __init__(
         self,
         core: Core,
         caller: Caller,
-        connection: ServerConnection,
         lane: Intent | None,
         admitted: Admitted,
     ) -> None:
         self._core = core
         self._caller = caller
-        self._connection = connection
         self._lane = lane
         self.admitted = admitted
 
@@ -115,7 +127,9 @@ class CallerHandshake:
         if transport is None:
             self._core.admission.handshake_failed()
             return
-        session = self._core.receive(transport, self._lane, self._connection)
+        connection = ServerConnection(self._core.static_key, self._core.random_bytes)
+        connection.hello_parsed(self.admitted.hello)
+        session = self._core.receive(transport, self._lane, connection)
         transport.attach(session)
         session.begin(self.admitted)
         session.touch()
@@ -125,5 +139,4 @@ class CallerHandshake:
         if reason is None:
             self._caller.close()
         else:
-            self._connection.refuse(reason)
-            self._caller.answer(self._connection.data_to_send())
+            self._caller.answer(encode_answer(Refuse(reason)))

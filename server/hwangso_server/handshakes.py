@@ -55,9 +55,10 @@ class HandshakeQueues:
 
     def __init__(self) -> None:
         self._queues: dict[Intent, deque[Handshake]] = {intent: deque() for intent in Intent}
+        self._waiting = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values()))
+        return self._waiting
 
     def has(self, intent: Intent) -> bool:
         """Whether somebody waits to be served as `intent`."""
@@ -65,6 +66,7 @@ class HandshakeQueues:
 
     def submit(self, handshake: Handshake) -> None:
         """Wait behind the others."""
+        self._waiting += 1
         self._queues[handshake.admitted.intent].append(handshake)
 
     def next(self, intent: Intent, *, newest_first: bool = False) -> Handshake | None:
@@ -72,6 +74,7 @@ class HandshakeQueues:
         queue = self._queues[intent]
         if not queue:
             return None
+        self._waiting -= 1
         return queue.pop() if newest_first else queue.popleft()
 
     def drain(self) -> list[Handshake]:
@@ -79,4 +82,5 @@ class HandshakeQueues:
         drained = [handshake for queue in self._queues.values() for handshake in queue]
         for queue in self._queues.values():
             queue.clear()
+        self._waiting = 0
         return drained

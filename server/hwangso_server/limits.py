@@ -24,6 +24,10 @@ LIVE_SLICE_S = 0.002
 CLEAN_UP_SLICE_S = 0.0005
 """At the end of each turn, for peers that have hung up: a tenth of a full turn."""
 
+CLEAN_UP_BRIEFLY_S = 0.000_05
+"""The same while a person waits for the store: one of them a turn, for on a busy server some
+message is always on its way to the disk."""
+
 BACKGROUND_HELLOS = 16
 """Background hellos (60 us each) heard before a slice of background handshakes."""
 
@@ -37,6 +41,10 @@ Answers leave at the end of a slice, which takes a quarter off the price of each
 BACKGROUND_SHARE = 0.05
 """Of the time that foreground takes, background has a right to as much as this: slots that were
 promised are kept, if slowly, while people alone fill the server."""
+
+INVITATION_PAUSE_S = 0.1
+"""Between READ_BATCH background devices that are told, after an emergency, to come for the messages
+they missed: 640 pages a second, a fraction of what the store reads."""
 
 ADMISSION_TICK_S = 0.01
 """Admission's windows are closed this late at most, however soon it says the next is due."""

@@ -91,6 +91,7 @@ class Session:
         "intent",
         "kind",
         "lane",
+        "number",
         "online",
         "sends_in_flight",
         "sent_seq",
@@ -106,8 +107,11 @@ class Session:
         transport: Transport,
         lane: Intent | None,
         connection: ServerConnection,
+        number: int,
     ) -> None:
         self._core = core
+        self.number = number
+        """Of two sessions of one device the one with the larger number came later."""
         self._transport = transport
         self.connection = connection
         self.lane = lane
@@ -171,7 +175,11 @@ class Session:
 
         More than a page in one turn is not pushed: the device asks for it, at its own pace.
         """
-        if not self.online or self.sent_seq != self.told_head:
+        if not self.online:
+            return
+        if self.sent_seq != self.told_head:
+            if not self.wants_entries and self._core.terms.policy.background_sync:
+                self.tell_head(entry.seq)  # it was held back in an emergency that is over
             return
         entries = self._entries or []
         entries_bytes = self._entries_bytes + len(entry.body.encode())
@@ -233,6 +241,16 @@ class Session:
         """Whether a Welcome brings the messages that were missed: in an emergency a background
         device is told only how many there are."""
         return self.intent is Intent.FOREGROUND or self.terms.policy.background_sync
+
+    @property
+    def is_behind_by_terms(self) -> bool:
+        """Whether it missed messages that its terms kept from it."""
+        return self.online and not self.wants_entries and self.sent_seq != self.told_head
+
+    def invite_to_sync(self) -> None:
+        """Tell the device to come for what it missed."""
+        if self.is_behind_by_terms:
+            self.send(More(self.told_head))
 
     @property
     def is_finished(self) -> bool:
@@ -343,10 +361,12 @@ class Session:
 
     def _decide(self, hello: Hello) -> None:
         core, now_s = self._core, self._core.clock.now_s()
-        admitted = core.desk.decide(self.connection, hello, self.lane, now_s, 0.0)
-        if admitted is not None:
+        verdict = core.desk.decide(hello, self.lane, now_s, 0.0)
+        if isinstance(verdict, Admitted):
             self._deadline_s = now_s + PROOF_TIMEOUT_S
-            core.submit(SessionHandshake(core, self, admitted))
+            core.submit(SessionHandshake(core, self, verdict))
+        else:
+            self.connection.turn_away(verdict)
 
     def _handle_message(self, message: Message) -> None:
         core = self._core

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
+from time import monotonic
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -91,6 +92,8 @@ class EpollGround:
     def __init__(self, lanes: Sequence[Lane], counts: Counts) -> None:
         self.parking = Parking()
         self._lanes = {lane.intent: lane for lane in lanes}
+        self.lanes: Sequence[Intent | None] = tuple(self._lanes)
+        """Those that are open."""
         self._counts = counts
         self._waits = _Waits()
         self._paused_until_s: float | None = None
@@ -115,11 +118,6 @@ class EpollGround:
         self._people.close()
         self._epoll.close()
         self.parking.__exit__(exc_type, exc, traceback)
-
-    @property
-    def lanes(self) -> Sequence[Intent | None]:
-        """Those that are open."""
-        return tuple(self._lanes)
 
     async def wait(self) -> None:
         """Until something is ready."""
@@ -174,6 +172,7 @@ class EpollGround:
         for lane in self._lanes.values():
             lane.listener.close()
         self._lanes.clear()
+        self.lanes = ()
         self._descriptors.clear()
 
     async def wait_empty(self) -> None:
@@ -319,7 +318,7 @@ class _Waits:
         tell."""
         if sys.platform != "linux":
             return 0.0
-        now_s = trio.current_time()
+        now_s = monotonic()
         waited_s, asked_s = self._last.get(lane, (0.0, -inf))
         if now_s - asked_s < SAME_WAIT_S:
             return waited_s

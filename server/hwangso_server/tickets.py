@@ -44,13 +44,12 @@ class Tickets:
     def __init__(self, keys: TicketKeys, lifetime_ms: int) -> None:
         self._keys = keys
         self._lifetime_ms = lifetime_ms
+        self.longest_lifetime_ms = (
+            int(lifetime_ms * LIFETIME_FACTOR_MAX * (1 + LIFETIME_SPREAD)) + 1
+        )
+        """No ticket lives longer than this."""
         self._revoked_devices: dict[int, int] = {}
         self._disabled_users: dict[int, int] = {}
-
-    @property
-    def longest_lifetime_ms(self) -> int:
-        """No ticket lives longer than this."""
-        return int(self._lifetime_ms * LIFETIME_FACTOR_MAX * (1 + LIFETIME_SPREAD)) + 1
 
     def issue(
         self,

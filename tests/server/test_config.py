@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwangso_server.admission.mechanism import Mechanism
 from hwangso_server.config import (
     FILE_MAX_BYTES,
     Config,
     ConfigError,
+    Control,
     LogLevel,
     Registration,
     allowed,
@@ -152,6 +154,93 @@ def test_wrong_flag() -> None:
         "--log-level: 'loud' is not allowed, expected 'debug' or 'info' or 'warning' or 'error'"
     )
     assert refusal(flags={"hots": "x"}) == "--hots: unknown; did you mean --host?"
+
+
+# Control, and what of it is switched off
+
+
+def test_the_control_is_on_and_whole_unless_told_otherwise() -> None:
+    assert (Config().control, Config().without) == (Control.ON, ())
+
+
+def test_control_from_each_source(file: Path) -> None:
+    file.write_text('control = "off"\n')
+    assert load_config(file, {}, {}).control is Control.OFF
+    assert load_config(file, {"HWANGSO_CONTROL": "on"}, {}).control is Control.ON
+    assert load_config(file, {"HWANGSO_CONTROL": "on"}, {"control": "off"}).control is Control.OFF
+
+
+LANES_AND_JITTER = (Mechanism.LANES, Mechanism.CLIENT_JITTER)
+
+
+@pytest.mark.parametrize(
+    "written", ['["lanes", "client-jitter"]', '[\n  "lanes",\n  "client-jitter",\n]']
+)
+def test_without_is_a_list_in_the_file(file: Path, written: str) -> None:
+    file.write_text(f"without = {written}\n")
+    assert load_config(file, {}, {}).without == LANES_AND_JITTER
+
+
+@pytest.mark.parametrize("written", ["lanes,client-jitter", " lanes , client-jitter "])
+def test_without_has_commas_in_the_environment(written: str) -> None:
+    assert load_config(None, {"HWANGSO_WITHOUT": written}, {}).without == LANES_AND_JITTER
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("lanes", "client-jitter"),  # as `--without` gives it
+        ["lanes", "client-jitter"],
+        ("lanes,client-jitter",),
+        "lanes,client-jitter",
+        LANES_AND_JITTER,
+    ],
+)
+def test_without_as_a_flag(given: object) -> None:
+    assert load_config(None, {}, {"without": given}).without == LANES_AND_JITTER
+
+
+def test_without_nothing(file: Path) -> None:
+    file.write_text("without = []\n")
+    assert load_config(file, {"HWANGSO_WITHOUT": ""}, {"without": ()}).without == ()
+
+
+def test_every_mechanism_can_be_switched_off() -> None:
+    names = ",".join(Mechanism)
+    assert load_config(None, {"HWANGSO_WITHOUT": names}, {}).without == tuple(Mechanism)
+
+
+MECHANISMS = " or ".join(f"'{mechanism.value}'" for mechanism in Mechanism)
+
+
+def test_wrong_control_says_what_is_allowed(file: Path) -> None:
+    file.write_text("control = true\n")
+    assert refusal(file) == (f"{file}: control: True is not allowed, expected 'on' or 'off'")
+    assert refusal(environ={"HWANGSO_CONTROL": "half"}) == (
+        "HWANGSO_CONTROL: 'half' is not allowed, expected 'on' or 'off'"
+    )
+
+
+@pytest.mark.parametrize("value", ["'lanes'", "['lane']", "[1]", "{ lanes = true }", "true"])
+def test_wrong_without_in_the_file(file: Path, value: str) -> None:
+    """A single name is no list: the file has lists of its own."""
+    file.write_text(f"without = {value}\n")
+    text = refusal(file)
+    assert text.startswith(f"{file}: without: ")
+    assert text.endswith(f"is not allowed, expected a list of {MECHANISMS}")
+
+
+@pytest.mark.parametrize("value", ["lane", "lanes,", ",", "lanes;hysteresis", "[lanes]"])
+def test_wrong_without_in_the_environment(value: str) -> None:
+    text = refusal(environ={"HWANGSO_WITHOUT": value})
+    assert text.startswith("HWANGSO_WITHOUT: ")
+    assert text.endswith(f"is not allowed, expected a list of {MECHANISMS}")
+
+
+def test_wrong_without_as_a_flag() -> None:
+    text = refusal(flags={"without": ("lanes", "everything")})
+    assert text.startswith("--without: ")
+    assert text.endswith(f"is not allowed, expected a list of {MECHANISMS}")
 
 
 def test_long_wrong_value_is_cut() -> None:

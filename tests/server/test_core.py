@@ -53,6 +53,26 @@ async def test_a_revoked_device_that_never_went_online_can_do_nothing(
         assert server.count("stored") == 0
 
 
+async def test_a_late_proof_does_not_displace_the_session_that_came_after(
+    autojump_clock: MockClock,
+) -> None:
+    """A phone that is cut right after its Ready comes back at once; the old connection's last
+    bytes may be read after those of the new one."""
+    async with running_server() as server:
+        await server.add_user("alice")
+        identity = (await server.enrol("alice")).identity
+        early = server.connect(Kind.RESUME, identity)
+        await server.settle()
+        late = server.connect(Kind.RESUME, identity)
+        await server.settle()
+        late.say(Ready())
+        early.say(Ready())
+        await server.settle()
+        assert late.is_live
+        assert early.goodbye is ByeReason.REPLACED
+        assert len(server.core.presence) == 1
+
+
 @pytest.mark.parametrize("kind", list(Kind))
 async def test_a_proved_session_takes_over(autojump_clock: MockClock, kind: Kind) -> None:
     async with running_server() as server:

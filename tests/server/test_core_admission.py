@@ -10,7 +10,7 @@ from tests.server.harness import running_server
 from trio.testing import MockClock
 
 from hwangso_protocol.hello import Intent, Kind
-from hwangso_protocol.messages import ListDevices
+from hwangso_protocol.messages import ListDevices, Sent
 from hwangso_server.admission import Admit
 from hwangso_server.limits import ADMISSION_TICK_S
 
@@ -51,7 +51,7 @@ async def test_however_soon_the_next_one_ends(autojump_clock: MockClock, length_
 async def test_an_admission_without_windows(autojump_clock: MockClock) -> None:
     admission = Windows(inf)
     async with running_server(admission=admission):
-        await trio.sleep(86_400)
+        await trio.sleep(60)
         assert admission.ticks_s == []
 
 
@@ -97,12 +97,10 @@ async def test_a_denial_is_no_answer_to_measure(autojump_clock: MockClock) -> No
 # Who waits for the store
 
 
-@pytest.mark.parametrize(
-    ("intent", "waits"), [(Intent.FOREGROUND, True), (Intent.BACKGROUND, False)]
-)
+@pytest.mark.parametrize("intent", Intent)
 @pytest.mark.parametrize("kind", [Kind.LOGIN, Kind.RESUME])
 async def test_a_person_who_waits_for_the_store_is_waited_for(
-    autojump_clock: MockClock, kind: Kind, intent: Intent, waits: bool
+    autojump_clock: MockClock, kind: Kind, intent: Intent
 ) -> None:
     async with running_server() as server:
         await server.add_user("alice", "bob")
@@ -113,8 +111,33 @@ async def test_a_person_who_waits_for_the_store_is_waited_for(
         with server.held("page"):
             phone = server.connect(kind, alice.identity, intent=intent)
             await server.settle()
-            assert server.core.is_waited_for == waits
+            assert server.core.is_waited_for == (intent is Intent.FOREGROUND)
         await server.prove(phone)
+        assert not server.core.is_waited_for
+
+
+async def test_a_live_session_whose_request_is_at_the_store_is_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_server() as server:
+        await server.add_user("alice")
+        alice = await server.enrol("alice")
+        with server.held("devices"):
+            alice.say(ListDevices())
+            await server.settle()
+            assert server.core.is_waited_for
+        await server.settle()
+        assert not server.core.is_waited_for
+
+
+async def test_a_message_on_its_way_to_the_disk_is_waited_for(autojump_clock: MockClock) -> None:
+    async with running_server() as server:
+        await server.add_user("alice")
+        alice = await server.enrol("alice")
+        alice.text(1, "alice")
+        assert server.core.is_waited_for
+        await server.settle()
+        alice.take(Sent)
         assert not server.core.is_waited_for
 
 

@@ -37,6 +37,7 @@ from hwangso_server.limits import (
     BACKGROUND_SHARE,
     BACKGROUND_SLICE_S,
     CLEAN_UP_SLICE_S,
+    HELLOS_BETWEEN_LOOKS,
     LIVE_SLICE_S,
 )
 
@@ -45,7 +46,7 @@ CROWD = 10_000
 ROUNDING_S = 1e-9
 
 PERSON_WAITS_MAX_S = (
-    BACKGROUND_HELLOS * (HELLO_S + DEFER_S)
+    HELLOS_BETWEEN_LOOKS * (HELLO_S + DEFER_S)
     + HANDSHAKE_S
     + CLEAN_UP_SLICE_S
     + HANG_UP_S
@@ -54,8 +55,8 @@ PERSON_WAITS_MAX_S = (
     + HELLO_S
     + ROUNDING_S
 )
-"""What may come before one person while the background crowd is endless: the slice of hellos and
-the handshake that have begun, a slice of hang-ups, a slice of messages, and one's own hello."""
+"""What may come before one person while the background crowd is endless: a few hellos and the
+handshake after them, a slice of hang-ups, a slice of messages, and one's own hello."""
 
 
 # The order
@@ -199,6 +200,24 @@ async def test_a_person_who_comes_during_a_slice_ends_it(mock_clock: MockClock) 
         ]
 
 
+async def test_a_person_who_comes_while_background_is_heard_ends_that(
+    mock_clock: MockClock,
+) -> None:
+    def script(ground: ScriptedGround) -> None:
+        ground.call(BACKGROUND, "crowd", number=100)
+        ground.call(FOREGROUND, "person", at_s=5.5 * HELLO_S)
+
+    async with dispatching(script) as scene:
+        await scene.until_idle()
+        heard = 2 * HELLOS_BETWEEN_LOOKS
+        assert scene.order[: heard + 3] == [
+            *[f"hello crowd {n}" for n in range(heard)],
+            "handshake crowd 0",
+            "hello person",
+            "handshake person",
+        ]
+
+
 async def test_background_goes_on_for_a_slice_while_nobody_comes(mock_clock: MockClock) -> None:
     """Its answers leave together."""
 
@@ -256,10 +275,10 @@ async def test_background_has_its_share_while_people_fill_every_turn(
         hellos = sum(what.startswith("hello crowd") for what in order[:last])
         handshakes = sum(what.startswith("handshake crowd") for what in order[:last])
         background_s = hellos * HELLO_S + handshakes * HANDSHAKE_S
-        slice_s = BACKGROUND_HELLOS * HELLO_S + HANDSHAKE_S
+        slice_s = HELLOS_BETWEEN_LOOKS * HELLO_S + HANDSHAKE_S
         assert abs(background_s - BACKGROUND_SHARE * people_s) <= slice_s
         # One at a time, for somebody is always waiting.
-        assert handshakes == hellos // BACKGROUND_HELLOS
+        assert handshakes == hellos // HELLOS_BETWEEN_LOOKS
 
 
 async def test_background_gets_all_that_people_leave_over(mock_clock: MockClock) -> None:
@@ -368,7 +387,7 @@ def assert_waits_for_people_only(
     share = BACKGROUND_SHARE * handshakes[False]
     assert handshakes[True] <= 1 + share + 1
     hellos = sum(one.what == "hello" and is_background(one.name) for one in meanwhile)
-    assert hellos <= BACKGROUND_HELLOS * (2 + share)
+    assert hellos <= HELLOS_BETWEEN_LOOKS * (2 + share)
 
 
 # The negative control

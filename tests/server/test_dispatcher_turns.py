@@ -21,9 +21,8 @@ from hwangso_server.admission import Deferral
 from hwangso_server.dispatcher import Order
 from hwangso_server.limits import (
     ACCEPT_BATCH,
-    BACKGROUND_HELLOS,
-    BACKGROUND_SLICE_S,
     CLEAN_UP_SLICE_S,
+    HELLOS_BETWEEN_LOOKS,
     LIVE_SLICE_S,
     TURN_BUDGET_S,
 )
@@ -66,7 +65,7 @@ async def test_a_turn_ends_with_its_time(mock_clock: MockClock) -> None:
     async with dispatching(script) as scene:
         await scene.until_idle()
         people_s = ACCEPT_BATCH * HELLO_S + HANDSHAKE_S
-        background_s = BACKGROUND_HELLOS * HELLO_S + BACKGROUND_SLICE_S + HANDSHAKE_S
+        background_s = HELLOS_BETWEEN_LOOKS * HELLO_S + HANDSHAKE_S
         clean_up_s = CLEAN_UP_SLICE_S + HANG_UP_S
         round_s = LIVE_SLICE_S + SEGMENT_S + people_s + background_s
         assert max(scene.processor.turns_s) <= TURN_BUDGET_S + round_s + clean_up_s
@@ -285,18 +284,50 @@ async def test_a_dispatcher_that_is_cancelled_closes_those_who_wait(
     assert not any(caller.heard for caller in people)
 
 
-# The store's threads
+# People who wait for the store
 
 
-async def test_background_gives_way_to_a_store_at_work(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A person's missed messages are being read: a hello and a handshake at a time meanwhile."""
-    async with dispatching() as scene:
-        store = type(scene.server.store)
-        monkeypatch.setattr(store, "is_at_work", property(lambda _: True))
-        scene.ground.call(BACKGROUND, "crowd", number=3)
+async def test_background_gives_way_to_a_person_at_the_store(mock_clock: MockClock) -> None:
+    """A few hellos and one handshake a turn, and then the core is left to the store's threads."""
+
+    def script(ground: ScriptedGround) -> None:
+        ground.call(BACKGROUND, "crowd", number=3 * HELLOS_BETWEEN_LOOKS)
+
+    async with dispatching(script) as scene:
+        scene.server.core.people_waiting = 1
         await scene.until_idle()
-        assert scene.order == [
-            f"{what} crowd {n}" for n in range(3) for what in ("hello", "handshake")
+        heard = HELLOS_BETWEEN_LOOKS
+        assert scene.order[: 2 * (heard + 1)] == [
+            *[f"hello crowd {n}" for n in range(heard)],
+            "handshake crowd 0",
+            *[f"hello crowd {n}" for n in range(heard, 2 * heard)],
+            "handshake crowd 1",
         ]
+        assert scene.processor.gave_way == 3 * heard  # after each handshake
+
+
+async def test_otherwise_nobody_needs_to_give_way(mock_clock: MockClock) -> None:
+    async with dispatching() as scene:
+        scene.ground.call(BACKGROUND, "crowd", number=20)
+        await scene.until_idle()
+        assert scene.processor.gave_way == 0
+        scene.server.core.people_waiting = 1
+        scene.ground.call(FOREGROUND, "person", number=20)
+        await scene.until_idle()
+        assert scene.processor.gave_way == 0
+
+
+async def test_hang_ups_are_cleaned_up_even_if_somebody_always_waits_for_the_store(
+    mock_clock: MockClock,
+) -> None:
+    """On a busy server some message is always on its way to the disk."""
+
+    def script(ground: ScriptedGround) -> None:
+        ground.hang_up("gone", number=100)
+
+    async with dispatching(script) as scene:
+        scene.server.core.people_waiting = 1
+        await scene.until_idle()
+        assert scene.order == ["hang-up gone"] * 100
+        # Little at a time, for somebody does wait.
+        assert max(scene.processor.turns_s) <= 2 * HANG_UP_S

@@ -10,6 +10,7 @@ from hwangso_protocol.hello import Intent, Kind
 from hwangso_protocol.messages import ByeReason, Deliver, More, Page, Sync
 from hwangso_server.admission import Admit, Stage
 from hwangso_server.deadlines import TICK_S
+from hwangso_server.handshakes import Handshake
 from hwangso_server.limits import KNOWN_USERS_MAX
 from hwangso_server.presence import KnownUsers
 
@@ -94,7 +95,7 @@ async def test_a_hello_that_waited_gets_the_terms_of_its_turn(autojump_clock: Mo
     async with running_server(admission=admission, keepalive_s=KEEPALIVE_S) as server:
         await server.add_user("alice")
         known = await server.enrol("alice")
-        waiting = []
+        waiting: list[Handshake] = []
         server.core.submit = waiting.append
         phone = server.connect(Kind.RESUME, known.identity)
         admission.stage = Stage.BUSY
@@ -156,12 +157,69 @@ async def test_a_background_device_is_told_how_much_it_missed(
             assert phone.welcome.entries == ()
             assert not phone.welcome.policy.background_sync
             await server.send(alice, 4, "bob")
-            assert phone.take(More).head == 4
+            assert phone.messages == []
         phone.say(Sync(0))
         await server.settle()
         assert [entry.seq for entry in phone.take(Page).entries] == [1, 2, 3, 4]
         await server.send(alice, 5, "bob")
         assert [entry.seq for entry in phone.take(Deliver).entries] == [5]
+
+
+async def test_after_the_emergency_the_next_message_lets_it_ask(autojump_clock: MockClock) -> None:
+    """It is online, and must not miss messages until somebody opens the app."""
+    admission = admitting()
+    async with running_server(admission=admission) as server:
+        alice, bob = await missed(server, 3)
+        admission.stage = Stage.EMERGENCY
+        phone = await server.prove(
+            server.connect(Kind.RESUME, bob.identity, intent=Intent.BACKGROUND)
+        )
+        admission.stage = Stage.BUSY
+        for number in (4, 5):
+            await server.send(alice, number, "bob")
+            assert phone.take(More).head == number
+        phone.say(Sync(0))
+        await server.settle()
+        assert [entry.seq for entry in phone.take(Page).entries] == [1, 2, 3, 4, 5]
+        await server.send(alice, 6, "bob")
+        assert [entry.seq for entry in phone.take(Deliver).entries] == [6]
+
+
+async def test_after_the_emergency_background_devices_are_invited_to_sync(
+    autojump_clock: MockClock,
+) -> None:
+    admission = admitting()
+    admission.next_deadline_s = 0.0
+    async with running_server(admission=admission) as server:
+        _, bob = await missed(server, 3)
+        admission.stage = Stage.EMERGENCY
+        phone = await server.prove(
+            server.connect(Kind.RESUME, bob.identity, intent=Intent.BACKGROUND)
+        )
+        await trio.sleep(1)
+        assert phone.messages == []
+        admission.stage = Stage.BUSY
+        await trio.sleep(1)
+        assert phone.take(More).head == 3
+        phone.say(Sync(0))
+        await server.settle()
+        assert [entry.seq for entry in phone.take(Page).entries] == [1, 2, 3]
+
+
+async def test_who_missed_nothing_gets_messages_in_an_emergency_too(
+    autojump_clock: MockClock,
+) -> None:
+    """Only what piled up is held back."""
+    admission = admitting()
+    async with running_server(admission=admission) as server:
+        alice, bob = await missed(server, 3)
+        admission.stage = Stage.EMERGENCY
+        bob.identity.since = 3
+        phone = await server.prove(
+            server.connect(Kind.RESUME, bob.identity, intent=Intent.BACKGROUND)
+        )
+        await server.send(alice, 4, "bob")
+        assert [entry.seq for entry in phone.take(Deliver).entries] == [4]
 
 
 @pytest.mark.parametrize("stage", QUIET_STAGES)

@@ -7,14 +7,23 @@ from tests.server.fakes import FIRST_TICKET_KEY, FixedKeys
 
 from hwangso_protocol.errors import Fault, ProtocolError
 from hwangso_protocol.ticket import ResumeTicket, TicketKey, TicketRing
-from hwangso_server.tickets import LIFETIME_SPREAD, IssuedTicket, Tickets
+from hwangso_server.admission.treatment import TREATMENTS
+from hwangso_server.tickets import LIFETIME_FACTOR_MAX, LIFETIME_SPREAD, IssuedTicket, Tickets
 
 LIFETIME_MS = 1_000_000
 NOW_MS = 1_800_000_000_000
 
 
-def issue(tickets: Tickets, rng: random.Random) -> IssuedTicket:
-    return tickets.issue(7, "alice", 3, now_ms=NOW_MS, rng=rng, random_bytes=rng.randbytes)
+def issue(tickets: Tickets, rng: random.Random, lifetime_factor: float = 1.0) -> IssuedTicket:
+    return tickets.issue(
+        7,
+        "alice",
+        3,
+        now_ms=NOW_MS,
+        rng=rng,
+        random_bytes=rng.randbytes,
+        lifetime_factor=lifetime_factor,
+    )
 
 
 def test_a_ticket_says_who_and_until_when() -> None:
@@ -36,6 +45,24 @@ def test_lifetimes_are_spread_and_bounded() -> None:
     assert min(lifetimes) >= LIFETIME_MS * (1 - LIFETIME_SPREAD)
     assert max(lifetimes) <= tickets.longest_lifetime_ms
     assert max(lifetimes) - min(lifetimes) > LIFETIME_MS * LIFETIME_SPREAD * 1.9
+
+
+def test_in_an_emergency_tickets_live_longer() -> None:
+    """With the same spread; and until the end they are good."""
+    tickets = Tickets(FixedKeys(), LIFETIME_MS)
+    plain = [issue(tickets, random.Random(seed)).lifetime_ms for seed in range(100)]
+    longer = [issue(tickets, random.Random(seed), 2.0).lifetime_ms for seed in range(100)]
+    assert longer == pytest.approx([2 * lifetime_ms for lifetime_ms in plain], abs=1)
+    assert max(longer) <= tickets.longest_lifetime_ms == 2_200_001
+    issued = issue(tickets, random.Random(1), LIFETIME_FACTOR_MAX)
+    tickets.open(issued.sealed, NOW_MS + issued.lifetime_ms - 1)
+    with pytest.raises(ProtocolError):
+        tickets.open(issued.sealed, NOW_MS + issued.lifetime_ms)
+
+
+def test_no_stage_gives_longer_tickets_than_revocations_are_remembered() -> None:
+    factors = [treatment.ticket_lifetime_factor for treatment in TREATMENTS.values()]
+    assert max(factors) == LIFETIME_FACTOR_MAX == 2.0
 
 
 def test_each_ticket_has_its_own_psk() -> None:

@@ -18,6 +18,7 @@ from typing import Final, ParamSpec
 import trio
 import trio.testing
 
+from hwangso_client.nursery import open_plain_nursery
 from hwangso_protocol.hello import Intent
 from hwangso_server.processor import Work
 from hwangso_tools.virtual.clock import run_virtual
@@ -132,7 +133,7 @@ async def open_lab(
 ) -> AsyncIterator[Lab]:
     """A machine that listens on both lanes, and a link to it."""
     network = VirtualNetwork(rng=random.Random(1), trace=Trace(lines_kept=10_000), backlog=backlog)
-    async with trio.open_nursery() as nursery:
+    async with open_plain_nursery() as nursery:
         nursery.start_soon(network.run)
         yield Lab(network, link or network.link(profile))
         nursery.cancel_scope.cancel()

@@ -8,6 +8,7 @@ import trio
 from tests.virtual.lab import FLAT, LANES, FussyLink, at, open_lab, virtually
 
 from hwangso_protocol.hello import Intent
+from hwangso_tools.virtual.ground import VirtualGround
 from hwangso_tools.virtual.network import PhoneNetwork
 
 FOREGROUND, BACKGROUND = LANES
@@ -41,6 +42,47 @@ async def test_or_without_a_word_after_5_s() -> None:
         assert trio.current_time() == pytest.approx(25.05)
         for stream in (silent, spoken, second):
             await stream.aclose()
+
+
+@virtually
+async def test_who_is_silent_does_not_get_into_a_full_queue_nor_into_a_closed_lane() -> None:
+    async with open_lab(backlog=1) as lab:
+        silent = await lab.connect(FOREGROUND)
+        orphan = await lab.connect(BACKGROUND)
+        await (await lab.connect(FOREGROUND)).send_all(b"first")
+        await at(1)
+        background = lab.ground
+        lab.network.close_lanes()
+        foreground = VirtualGround(lab.network, [FOREGROUND])
+        again = await lab.connect(FOREGROUND)
+        await (await lab.connect(FOREGROUND)).send_all(b"first")
+        await at(10)
+        assert background.accept(BACKGROUND) is None
+        caller = foreground.accept(FOREGROUND)
+        assert caller is not None
+        assert caller.read() == b"first"
+        assert foreground.accept(FOREGROUND) is None
+        await again.send_all(b"not too late")
+        await trio.sleep(1)
+        assert foreground.accept(FOREGROUND) is not None
+        for stream in (silent, orphan):
+            await stream.aclose()
+
+
+@virtually
+async def test_what_is_closed_is_forgotten() -> None:
+    async with open_lab() as lab:
+        stream, caller = await lab.call()
+        queued = await lab.connect()
+        await queued.send_all(b"hello")
+        await lab.connect()  # not the server's before it has spoken
+        await trio.sleep(1)
+        assert lab.network.open_connections == 2
+        caller.close()
+        assert lab.network.open_connections == 1
+        (await lab.caller()).park().abort()
+        assert lab.network.open_connections == 0
+        await stream.aclose()
 
 
 @virtually

@@ -179,6 +179,17 @@ async def test_a_connect_without_an_answer_fails_after_127_s() -> None:
         ]  # fmt: skip
 
 
+@virtually
+async def test_a_connect_that_was_given_up_is_not_tried_again() -> None:
+    async with open_lab() as lab:
+        lab.link.cut()
+        with trio.move_on_after(0.5):
+            await lab.connect()
+        lab.link.restore()
+        await at(100)
+        assert lab.lines == ["0.050000 #1 -> SYN LOST"]
+
+
 # Closing
 
 
@@ -228,6 +239,18 @@ async def test_who_sends_to_a_closed_end_is_reset() -> None:
         await at(0.26)
         with pytest.raises(trio.BrokenResourceError, match="reset by peer"):
             await stream.send_all(b"hello?")
+
+
+@virtually
+async def test_who_is_reset_sends_nothing_again_and_no_fin() -> None:
+    async with open_lab(link=FussyLink(FLAT, lost={4})) as lab:
+        stream, caller = await lab.call()
+        await stream.send_all(b"lost")  # is due again at 0.4
+        caller.close()  # a reset, for it has not read the hello: arrives at 0.2
+        await at(0.3)
+        await stream.aclose()
+        await at(10)
+        assert lab.lines[3:] == ["0.200000 #1 -> DATA LOST 4 B 6c6f7374", "0.200000 #1 <- RST"]
 
 
 @virtually

@@ -12,6 +12,7 @@ from hwangso_client.config import AppState, LinkState
 from hwangso_client.events import Outcome, SessionEnd
 from hwangso_client.profile import MemoryProfile
 from hwangso_protocol.hello import Intent, Kind
+from hwangso_tools.virtual.clock import run_virtual
 from hwangso_tools.virtual.link import LinkProfile
 from hwangso_tools.virtual.trace import Trace
 from hwangso_tools.virtual.world import virtual_world
@@ -192,6 +193,19 @@ async def test_a_world_can_be_left_at_any_time() -> None:
             for phone in phones:
                 phone.wake()
             await trio.sleep(seconds)
+
+
+def test_errors_come_out_as_they_are() -> None:
+    """A test's `assert` in the middle of a world fails as an AssertionError, in no group."""
+
+    async def main() -> None:
+        async with virtual_world(seed=1) as world:
+            alice = await world.phone("alice")
+            await alice.open_app()
+            raise LookupError("so it is")
+
+    with pytest.raises(LookupError, match="so it is"):
+        run_virtual(main, seed=1)
 
 
 async def test_it_needs_a_clock_that_jumps() -> None:

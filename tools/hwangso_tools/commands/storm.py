@@ -15,12 +15,15 @@ from hwangso_tools.errors import CommandError, ExitCode, first_of
 from hwangso_tools.results import Figure, results_file
 from hwangso_tools.storm.figures import StormFigures, figures
 from hwangso_tools.storm.library import find, shipped
+from hwangso_tools.storm.pace import cut, faster
 from hwangso_tools.storm.place import Place, Terms
 from hwangso_tools.storm.progress import control_name, open_progress
+from hwangso_tools.storm.really import RealPlace
 from hwangso_tools.storm.report import Outcome, as_figures, sentences, sources, table
 from hwangso_tools.storm.run import run
 from hwangso_tools.storm.scenario import Scenario, load
 from hwangso_tools.storm.virtually import VirtualPlace
+from hwangso_tools.swarm.outcome import saturation_line
 
 
 class Controls(StrEnum):
@@ -67,6 +70,8 @@ def storm(name: str | None = None, /, *, options: Options | None = None) -> int:
         _list(console)
         return ExitCode.OK
     scenario = _sized(find(name), options)
+    if options.real:
+        scenario = cut(scenario)
     with results_file(options.json) as results:
         outcome = _play(console, scenario, options)
         _report(console, outcome)
@@ -75,6 +80,7 @@ def storm(name: str | None = None, /, *, options: Options | None = None) -> int:
             "devices": scenario.population.devices,
             "seed": options.seed,
             "real": options.real,
+            "real_speed": scenario.scenario.real_speed if options.real else None,
             "without": [mechanism.value for mechanism in options.without],
         }
         results.write("storm", as_figures(outcome), config)
@@ -85,9 +91,10 @@ def _list(console: Console) -> None:
     files = shipped()
     width = max(map(len, files))
     for name, file in files.items():
-        console.print(f"{name:<{width}}  {load(file).scenario.title}", highlight=False)
+        title = Text(f"{name:<{width}}  {load(file).scenario.title}", no_wrap=True)
+        console.print(title, soft_wrap=not console.is_terminal)
     folder = next(iter(files.values())).parent
-    console.print(f"Their files are in {folder}; copy one to make your own.", soft_wrap=True)
+    _say(console, f"Their files are in {folder}; copy one to make your own.")
 
 
 def _sized(scenario: Scenario, options: Options) -> Scenario:
@@ -102,21 +109,55 @@ def _sized(scenario: Scenario, options: Options) -> Scenario:
 
 
 def _play(console: Console, scenario: Scenario, options: Options) -> Outcome:
-    place: Place = VirtualPlace()
+    real = RealPlace() if options.real else None
+    place: Place = real or VirtualPlace()
+    _introduce(console, scenario, options)
+    played = faster(scenario) if options.real else scenario
+    speed = scenario.scenario.real_speed if options.real else 1.0
     runs: dict[bool, StormFigures] = {}
     for control in RUNS[options.control]:
         without = frozenset(options.without) if control else frozenset[Mechanism]()
-        terms = Terms(scenario, control, options.seed, without)
+        terms = Terms(played, control, options.seed, without, speed)
         with open_progress(console) as show:
             try:
                 runs[control] = figures(run(place, terms, show))
             except ExceptionGroup as group:
                 raise first_of(group) from group
-        console.print(f"{control_name(control)}: done", highlight=False)
+        _say(console, f"{control_name(control)}: played")
+    if real is not None:
+        line = saturation_line(real.load)
+        if line is not None:
+            _say(console, line)
     return Outcome(scenario, runs.get(False), runs.get(True))
+
+
+def _introduce(console: Console, scenario: Scenario, options: Options) -> None:
+    devices, speed = scenario.population.devices, scenario.scenario.real_speed
+    capacity_per_s = scenario.server.capacity_per_s * devices / 1_000
+    if options.real:
+        _say(
+            console,
+            f"{devices:,} phones and a server on real sockets, on loopback. The server is made "
+            f"smaller on purpose: hwangso serve --slowed-to {capacity_per_s * speed:g}, which is "
+            f"so many resumes a second. The story is played {speed:g} times as fast as told; all "
+            "times here are those of the story.",
+        )
+    else:
+        _say(
+            console,
+            f"{devices:,} phones and a server in virtual time, with a modelled processor of "
+            f"{capacity_per_s:g} resumes a second",
+        )
+    if options.without:
+        _say(console, f"control on is without {', '.join(options.without)}")
 
 
 def _report(console: Console, outcome: Outcome) -> None:
     console.print(table(outcome))
     for line in (*sources(outcome.scenario), *sentences(outcome)):
-        console.print(Text(line), soft_wrap=not console.is_terminal)
+        _say(console, line)
+
+
+def _say(console: Console, line: str) -> None:
+    """Wrapped at words on a terminal, whole in a pipe."""
+    console.print(Text(line), soft_wrap=not console.is_terminal)

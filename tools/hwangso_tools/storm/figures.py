@@ -188,7 +188,7 @@ def _stage_normal_after_s(recording: Recording) -> float | None:
         return None
     since_s: float | None = recording.first_event_s
     for change in recording.stages:
-        if since_s is not None and change.at_s >= max(recording.triggers_end_s, since_s + HOLDS_S):
+        if since_s is not None and change.at_s - HOLDS_S >= max(recording.triggers_end_s, since_s):
             break
         if change.stage is not Stage.NORMAL:
             since_s = None

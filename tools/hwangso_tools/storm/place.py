@@ -25,6 +25,9 @@ class Terms:
     seed: int
     without: frozenset[Mechanism] = frozenset()
     """Mechanisms of the control that are switched off."""
+    speed: float = 1.0
+    """So many seconds of the story pass in one of the run; `scenario` is that of the run
+    (`pace`)."""
 
     @property
     def capacity_per_s(self) -> float:
@@ -75,10 +78,6 @@ class World(Protocol):
         """As many as the scenario has devices."""
 
     @property
-    def capacity_per_s(self) -> float:
-        """Resumes a second that its server can do."""
-
-    @property
     def stage(self) -> Stage:
         """The server's stage, as far as it is known now."""
 
@@ -102,10 +101,6 @@ class World(Protocol):
 
 class Place(Protocol):
     """Makes worlds."""
-
-    @property
-    def remark(self) -> str:
-        """What to know about its figures, in a sentence for people."""
 
     def run(self, main: Callable[[], Awaitable[T]], seed: int) -> T:
         """Run Trio, in this place's time."""

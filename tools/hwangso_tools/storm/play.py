@@ -26,16 +26,18 @@ from hwangso_tools.storm.population import (
     alerted_at_s,
     hit_by,
     let_in_at_s,
+    liars,
 )
 from hwangso_tools.storm.recorder import Recorder
 from hwangso_tools.storm.recording import Recording
 from hwangso_tools.storm.scenario import Alert, Operator, Outage, Restart, Slowdown
 from hwangso_tools.virtual.deliveries import Deliveries
 
-SETTLE_LOAD: Final = 0.4
-"""Share of the capacity that the phones' first connects take, before the calm baseline begins."""
+SETTLE_LOAD: Final = 0.6
+"""Share of the capacity that the handshakes of the phones' first connects take, before the calm
+baseline begins."""
 
-SETTLE_MIN_S: Final = 20.0
+SETTLE_MIN_S: Final = 10.0
 
 RELIEF_RESTART_S: Final = 5.0
 """How long the server is down when the operator restarts it."""
@@ -64,10 +66,12 @@ class Play:
     """One run: make it, let it `take` what phones report, and `run` it in the world."""
 
     def __init__(self, terms: Terms) -> None:
-        scenario = terms.scenario
+        scenario, speed = terms.scenario, terms.speed
         self.terms = terms
         self._people = People(scenario, terms.seed)
         self._chance = Random(f"{terms.seed} recipients")
+        self.liars = liars(scenario.population, terms.seed)
+        """Devices whose app claims FOREGROUND whenever it connects."""
         self._agenda = Deliveries()
         self._actors: list[Actor] = []
         self._slowdowns: list[float] = []
@@ -79,12 +83,12 @@ class Play:
         self.stage = Stage.NORMAL
         """The server's."""
         self.recording = Recording(
-            calm_seconds=round(scenario.scenario.calm_seconds),
-            seconds=round(scenario.scenario.seconds),
+            calm_seconds=round(scenario.scenario.calm_seconds * speed),
+            seconds=round(scenario.scenario.seconds * speed),
             devices=scenario.population.devices,
-            capacity_per_s=terms.capacity_per_s,
-            triggers_end_s=scenario.triggers_end_s,
-            first_event_s=scenario.first_event_s,
+            capacity_per_s=terms.capacity_per_s / speed,
+            triggers_end_s=scenario.triggers_end_s * speed,
+            first_event_s=scenario.first_event_s * speed,
             controlled=terms.control,
         )
 
@@ -129,7 +133,9 @@ class Play:
     def moment(self) -> Moment:
         """How far it is."""
         recording = self.recording
-        at_s = trio.current_time() - self.origin_s if self._recorder else -inf
+        at_s = -inf
+        if self._recorder is not None:
+            at_s = (trio.current_time() - self.origin_s) * self.terms.speed
         return Moment(
             control=recording.controlled,
             at_s=at_s,
@@ -145,22 +151,19 @@ class Play:
 
     async def run(self, world: World) -> Recording:
         """Play it all, from the calm day to the end."""
-        recording, self._world = self.recording, world
-        recording.capacity_per_s = world.capacity_per_s
-        devices = recording.devices
-        settle_s = max(SETTLE_MIN_S, devices / (SETTLE_LOAD * world.capacity_per_s))
+        about = self.terms.scenario.scenario
+        devices, self._world = len(world.phones), world
+        settle_s = max(SETTLE_MIN_S, devices / (SETTLE_LOAD * self.terms.capacity_per_s))
         began_s = trio.current_time()
-        self.origin_s = began_s + settle_s + recording.calm_seconds
-        self._recorder = Recorder(recording, self.origin_s)
+        self.origin_s = began_s + settle_s + about.calm_seconds
+        self._recorder = Recorder(self.recording, self.origin_s, self.terms.speed)
         async with trio.open_nursery() as nursery:
-            self._actors = [
-                Actor(self, device, world, nursery) for device in range(len(world.phones))
-            ]
+            self._actors = [Actor(self, device, world, nursery) for device in range(devices)]
             for actor in self._actors:
                 actor.begin(began_s, settle_s)
             self._plan_events(world, nursery)
             nursery.start_soon(self._agenda.run)
-            await trio.sleep_until(self.origin_s + recording.seconds)
+            await trio.sleep_until(self.origin_s + about.seconds)
             nursery.cancel_scope.cancel()
         return self.recorder.finish(trio.current_time())
 
@@ -174,8 +177,8 @@ class Play:
 
     def visits(self, device: int) -> Iterator[Visit]:
         """What this device's person does with the app."""
-        recording = self.recording
-        return self._people.visits(device, -recording.calm_seconds, recording.seconds)
+        about = self.terms.scenario.scenario
+        return self._people.visits(device, -about.calm_seconds, about.seconds)
 
     def somebody(self, but: int) -> str:
         """A user to write to."""
@@ -233,6 +236,7 @@ class Actor:
         self._play = play
         self._world = world
         self._number = number
+        self._lies = number in play.liars
         self._nursery = nursery
         self._rest = Rest(play.terms.scenario.population.background, play.terms.seed, number)
         self._visits = play.visits(number)
@@ -249,7 +253,8 @@ class Actor:
         sleeps = self._rest.begins_asleep()
         wait_s = self._rest.begins_after_s(settle_s)
         self._plan_wake(settle_s + self._rest.sleep_s() if sleeps else wait_s)
-        self._plan_visit()
+        if not self._lies:
+            self._plan_visit()
 
     # The phone by itself
 
@@ -258,6 +263,8 @@ class Actor:
         self._live = live
         if not self._asleep:
             self._plan_sleep()
+            if self._lies and not live:
+                self._connect()
 
     def _plan_sleep(self) -> None:
         """A connection that nobody uses ends some time."""
@@ -284,6 +291,13 @@ class Actor:
         if self._asleep:
             self._asleep = False
             self._alarms += 1
+            self._connect()
+
+    def _connect(self) -> None:
+        """Nobody waits for it; a liar says that somebody does."""
+        if self._lies:
+            self._nursery.start_soon(self._open_app, trio.current_time())
+        else:
             self.phone.wake()
 
     # The person

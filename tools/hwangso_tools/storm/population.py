@@ -19,6 +19,7 @@ from hwangso_tools.storm.scenario import (
     Messages,
     Operator,
     Outage,
+    Population,
     Quake,
     Scenario,
 )
@@ -149,6 +150,13 @@ class Rest:
     def sleep_s(self) -> float:
         """How long it sleeps."""
         return self._rng.expovariate(1 / self._background.sleep_s)
+
+
+def liars(population: Population, seed: int) -> frozenset[int]:
+    """The devices that lie, exactly their share."""
+    devices = range(population.devices)
+    count = round(population.liars * population.devices)
+    return frozenset(Random(f"{seed} liars").sample(devices, count))
 
 
 def poisson(rng: Random, mean: float) -> int:

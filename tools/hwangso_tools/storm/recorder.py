@@ -1,7 +1,8 @@
 """Takes what devices report and what the script does to them, and writes a `Recording`. Pure.
 
-All times given to it are Trio's; `origin_s` is the one at which the scenario's 0 is. What happens
-before the calm baseline is not written down.
+All times given to it are Trio's; `origin_s` is the one at which the story's 0 is, and `speed` how
+much faster than told the run is. The recording has the story's time. What happens before the calm
+baseline is not written down.
 """
 
 from math import inf
@@ -42,14 +43,17 @@ class _Phone:
 class Recorder:
     """See the module's docstring. Call `finish` at the end."""
 
-    def __init__(self, recording: Recording, origin_s: float) -> None:
+    def __init__(self, recording: Recording, origin_s: float, speed: float = 1.0) -> None:
         self._recording = recording
         self._origin_s = origin_s
+        self._speed = speed
         self._phones = [_Phone() for _ in range(recording.devices)]
         self._places = range(recording.calm_seconds + recording.seconds)
         self.sessions = 0
         """Phones with a session now."""
-        self._sessions_known_to = 0
+        self._waiting = 0
+        """Phones whose background attempt has brought no session yet."""
+        self._known_to = 0
 
     # What devices report
 
@@ -93,7 +97,7 @@ class Recorder:
 
     def stage_changed(self, stage: Stage, at_s: float) -> None:
         """The server is in another stage."""
-        self._recording.stages.append(StageChange(at_s - self._origin_s, stage))
+        self._recording.stages.append(StageChange(self._told(at_s), stage))
 
     def worked(self, busy_s: float, useful_s: float, at_s: float) -> None:
         """The server's processor has done so much since it was asked last."""
@@ -104,21 +108,27 @@ class Recorder:
 
     def finish(self, at_s: float) -> Recording:
         """The run is over; what is still waited for has taken until now."""
+        self._fill(len(self._places))
         for phone in self._phones:
             self._person_gone(phone, at_s)
             self._waited(phone, at_s)
-        self._fill_sessions(len(self._places))
         return self._recording
 
     # Inside
 
+    def _told(self, at_s: float) -> float:
+        """The time in the story."""
+        return (at_s - self._origin_s) * self._speed
+
     def _place(self, at_s: float) -> int | None:
         """Of a time in the series; None outside."""
-        place = self._recording.index(at_s - self._origin_s)
+        place = self._recording.index(self._told(at_s))
         return place if place in self._places else None
 
     def _attempt_started(self, phone: _Phone, attempt: AttemptStarted) -> None:
         if attempt.intent is Intent.BACKGROUND and phone.waits_since_s is None:
+            self._fill_before(attempt.started_at)
+            self._waiting += 1
             phone.waits_since_s = attempt.intended_at
         place = self._place(attempt.started_at)
         if place is not None:
@@ -144,7 +154,7 @@ class Recorder:
             series.failed[place] += 1
         answered = ended.outcome is Outcome.WELCOMED or ended.outcome in _NO_ANSWER
         if answered and attempt.started_at >= phone.service_since_s:
-            response_s = at_s - attempt.started_at
+            response_s = (at_s - attempt.started_at) * self._speed
             series.responses[place] += 1
             series.response_s[place] += response_s
             if at_s < self._origin_s:
@@ -153,24 +163,32 @@ class Recorder:
     def _waited(self, phone: _Phone, at_s: float) -> None:
         """A background wait is over."""
         since_s, phone.waits_since_s, phone.deferrals = phone.waits_since_s, None, 0
+        if since_s is not None:
+            self._fill_before(at_s)
+            self._waiting -= 1
         if since_s is not None and at_s >= self._origin_s and phone.service_since_s < inf:
-            recording = self._recording
-            recording.max_background_wait_s = max(recording.max_background_wait_s, at_s - since_s)
+            recording, waited_s = self._recording, (at_s - since_s) * self._speed
+            recording.max_background_wait_s = max(recording.max_background_wait_s, waited_s)
 
     def _session_changed(self, phone: _Phone, live: bool, at_s: float) -> None:
         if phone.live is not live:
-            place = self._place(at_s)
-            if place is not None:
-                self._fill_sessions(place)
+            self._fill_before(at_s)
             phone.live = live
             self.sessions += 1 if live else -1
 
-    def _fill_sessions(self, until: int) -> None:
-        """The number of now holds for all seconds before `until` that are not written yet."""
-        sessions = self._recording.series.sessions
-        for place in range(self._sessions_known_to, until):
-            sessions[place] = self.sessions
-        self._sessions_known_to = max(self._sessions_known_to, until)
+    def _fill_before(self, at_s: float) -> None:
+        """The numbers of now are about to change."""
+        place = self._place(at_s)
+        if place is not None:
+            self._fill(place)
+
+    def _fill(self, until: int) -> None:
+        """The numbers of now hold for all seconds before `until` that are not written yet."""
+        series = self._recording.series
+        for place in range(self._known_to, until):
+            series.sessions[place] = self.sessions
+            series.waiting[place] = self._waiting
+        self._known_to = max(self._known_to, until)
 
     def _person_served(self, phone: _Phone, at_s: float) -> None:
         if phone.opened_at_s is not None:
@@ -189,8 +207,9 @@ class Recorder:
             self._recording.opens_without_service += 1
 
     def _write_open(self, since_s: float, until_s: float, *, ready: bool) -> None:
-        recording, at_s = self._recording, since_s - self._origin_s
+        recording, at_s = self._recording, self._told(since_s)
+        waited_s = (until_s - since_s) * self._speed
         if at_s >= 0:
-            recording.opens.append(Open(at_s, until_s - since_s, ready))
+            recording.opens.append(Open(at_s, waited_s, ready))
         elif ready and at_s >= -recording.calm_seconds:
-            recording.calm_opens_s.append(until_s - since_s)
+            recording.calm_opens_s.append(waited_s)

@@ -38,6 +38,8 @@ class Series:
     """Their sum."""
     sessions: "array[int]" = field(init=False)
     """Phones with a session at the end of that second."""
+    waiting: "array[int]" = field(init=False)
+    """Phones whose background attempt has brought no session yet, at the end of that second."""
     busy_s: "array[float]" = field(init=False)
     """What the server's processor did, where that is known, ..."""
     useful_s: "array[float]" = field(init=False)
@@ -50,6 +52,7 @@ class Series:
         self.failed = _zeros(self.seconds)
         self.responses = _zeros(self.seconds)
         self.sessions = _zeros(self.seconds)
+        self.waiting = _zeros(self.seconds)
         self.response_s = _no_time(self.seconds)
         self.busy_s = _no_time(self.seconds)
         self.useful_s = _no_time(self.seconds)

@@ -53,6 +53,8 @@ class About(_Table, frozen=True):
     real_seconds: Length | None = None
     """Instead of `seconds` on real sockets, where a second takes a second."""
     real_calm_seconds: Length | None = None
+    real_speed: Annotated[float, Meta(ge=1, le=100)] = 1.0
+    """On real sockets everything that has a time happens so many times as fast (see `pace`)."""
 
 
 class Background(_Table, frozen=True):
@@ -86,6 +88,9 @@ class Population(_Table, frozen=True):
     devices: Annotated[int, Meta(ge=10, le=100_000)] = 1_000
     background: Background = Background()
     foreground: Foreground = Foreground()
+    liars: Share = 0.0
+    """Of the devices, whose app claims FOREGROUND whenever it connects by itself. Nobody ever opens
+    it, so that what people meet is told of honest ones."""
 
 
 class Jitter(StrEnum):
@@ -289,7 +294,14 @@ def _check_together(scenario: Scenario, where: str) -> None:
             f"{where}: phones: backoff_base_s: {phones.backoff_base_s:g} is not allowed, expected "
             f"at most phones: backoff_cap_s, which is {phones.backoff_cap_s:g}"
         )
+    seen: set[FigureName] = set()
     for number, published in enumerate(scenario.published, start=1):
+        if published.figure in seen:
+            raise Mistake(
+                f"{where}: published {number}: figure: '{published.figure}' has been published "
+                "already"
+            )
+        seen.add(published.figure)
         given = (published.value, published.range, published.at_least)
         if sum(one is not None for one in given) != 1:
             raise Mistake(

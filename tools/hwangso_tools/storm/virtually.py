@@ -35,10 +35,6 @@ SESSION_SHARE: Final = SHARES_OF_A_RESUME[Work.HELLO] + SHARES_OF_A_RESUME[Work.
 class VirtualPlace:
     """See the module's docstring."""
 
-    remark = (
-        "In virtual time: real server and phone code, a modelled processor, a modelled network."
-    )
-
     def run(self, main: Callable[[], Awaitable[T]], seed: int) -> T:
         """Run Trio on a clock that jumps."""
         return run_virtual(main, seed=seed, guard_s=GUARD_S)
@@ -95,12 +91,8 @@ class VirtualWorld:
     def __init__(self, world: virtual.World, devices: Sequence[Device]) -> None:
         self.phones = devices
         self._world = world
-        self._session_s = SESSION_SHARE / self.capacity_per_s
-
-    @property
-    def capacity_per_s(self) -> float:
-        """That of the modelled processor."""
-        return self._world.processor.capacity_per_s
+        self._session_s = 0.0
+        self.slow_down(1.0)
 
     @property
     def stage(self) -> Stage:
@@ -127,8 +119,9 @@ class VirtualWorld:
 
     def slow_down(self, factor: float) -> None:
         """The processor takes so many times as long."""
-        self._world.processor.slow_down(factor)
-        self._session_s = factor * SESSION_SHARE / self.capacity_per_s
+        processor = self._world.processor
+        processor.slow_down(factor)
+        self._session_s = factor * SESSION_SHARE / processor.capacity_per_s
 
     async def restart(self, down_s: float) -> None:
         """All connections are reset, and nobody listens for so long."""

@@ -36,7 +36,7 @@ TURNS_PER_CHECK: Final = 1_000
 
 OBJECTS_PER_COLLECTION: Final = 10_000
 """Python's is 700. Thousands of phones are many objects that stay, and looking through them again
-and again took a fifth of a storm; with this it takes 3 %."""
+and again took a fifth of a storm; with this it takes 4 %."""
 
 WAITS_SHOWN: Final = 12
 """Different places where tasks wait that a message names."""

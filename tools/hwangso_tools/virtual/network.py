@@ -172,6 +172,11 @@ class VirtualNetwork:
 
     # For the server
 
+    @property
+    def open_connections(self) -> int:
+        """Those that the server has not closed, with those in its accept queues."""
+        return len(self._open)
+
     def listen(self, lanes: Sequence[Intent | None]) -> Sequence[Listener]:
         """Open lanes; None alone is the one of single-port mode, for both intents."""
         listeners = [Listener(intent, self._backlog) for intent in lanes]
@@ -187,7 +192,6 @@ class VirtualNetwork:
             for connection in listener.queue:
                 connection.server.reset()
                 self.closed(connection)
-            listener.queue.clear()
         self._listeners.clear()
 
     def reset_all(self) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import trio
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from hwangso_client.nursery import open_plain_nursery
 from hwangso_protocol.hello import Intent
 from hwangso_protocol.noise import KEY_BYTES
 from hwangso_protocol.ticket import TICKET_KEY_BYTES, TicketKey, TicketRing
@@ -94,7 +95,7 @@ class VirtualServer:
         async with open_memory(on_batch_end=self._flush) as self.store:
             while True:
                 with trio.CancelScope() as self._life:
-                    async with trio.open_nursery() as nursery:
+                    async with open_plain_nursery() as nursery:
                         await self._start(nursery)
                         task_status.started()
                         task_status = trio.TASK_STATUS_IGNORED

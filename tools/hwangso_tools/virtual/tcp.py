@@ -48,7 +48,6 @@ class Wire:
     """
 
     __slots__ = (
-        "_arrives_at_s",
         "_deliveries",
         "_direction",
         "_give_up",
@@ -79,15 +78,13 @@ class Wire:
         self._receive = receive
         self._give_up = give_up
         self._under_way: deque[tuple[float, Packet, bytes]] = deque()
-        self._arrives_at_s = 0.0
         self._stalled = False
         self._tries = 0
 
     def send(self, packet: Packet, data: bytes, leaves_at_s: float) -> None:
-        """Send a packet."""
-        at_s = max(self._arrives_at_s, leaves_at_s + self._link.delay_s())
-        self._arrives_at_s = self._deliveries.at(at_s, self._arrive)
-        self._under_way.append((self._arrives_at_s, packet, data))
+        """Send a packet. One that was sent before it and takes longer holds it up."""
+        at_s = self._deliveries.at(leaves_at_s + self._link.delay_s(), self._arrive)
+        self._under_way.append((at_s, packet, data))
 
     def forget(self) -> None:
         """What has not arrived yet never will."""
@@ -276,7 +273,6 @@ class Socket:
 
     def _shut(self, packet: Packet) -> None:
         self.is_closed = True
-        self.received.clear()
         self.on_input = self.on_room = _nobody_listens
         if not self.is_broken:
             self._wire.send(packet, b"", self._leaves_at_s())

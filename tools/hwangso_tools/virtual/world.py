@@ -27,6 +27,7 @@ from hwangso_client.backoff import Backoff
 from hwangso_client.config import DeviceConfig
 from hwangso_client.device import Device
 from hwangso_client.events import Observer, ignore
+from hwangso_client.nursery import open_plain_nursery
 from hwangso_client.profile import Profile
 from hwangso_server.config import Config, Registration
 from hwangso_tools.virtual.accounts import PASSWORD, Accounts
@@ -199,7 +200,7 @@ async def virtual_world(
         ModelledProcessor(capacity_per_s),
         random.Random(f"{seed}/server"),
     )
-    async with trio.open_nursery() as nursery:
+    async with open_plain_nursery() as nursery:
         nursery.start_soon(network.run)
         await nursery.start(server.run)
         yield World(server, network, link or LinkProfile(), seed, nursery)

@@ -1,0 +1,137 @@
+"""A table of TOML against a Struct: what is wrong, in exact lines."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import pytest
+from msgspec import Meta
+
+from hwangso_tools.storm.checking import Mistake, checked, refuse_unknown
+
+
+class Colour(StrEnum):
+    RED = "red"
+    GREEN = "green"
+
+
+class Leaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    size: Annotated[int, Meta(ge=1, le=1_000)]
+
+
+class Dot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="dot"):
+    at_s: Annotated[float, Meta(ge=0, le=10)]
+
+
+class Dash(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="dash"):
+    at_s: Annotated[float, Meta(ge=0, le=10)]
+    length_s: Annotated[float, Meta(ge=0, le=10)] = 3.0
+
+
+class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1, max_length=5)]
+    tall: bool = False
+    colour: Colour = Colour.RED
+    ratio: float | None = None
+    span: tuple[float, float] | None = None
+    leaf: Leaf = Leaf(3)
+    leaves: tuple[Leaf, ...] = ()
+    code: tuple[Dot | Dash, ...] = ()
+
+
+def mistake(table: dict[str, object]) -> str:
+    with pytest.raises(Mistake) as caught:
+        checked(table, Tree, "my.toml")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_right() -> None:
+    table: dict[str, object] = {
+        "name": "oak",
+        "ratio": 2,
+        "span": [1, 2.5],
+        "colour": "green",
+        "leaf": {"size": 7},
+        "leaves": [{"size": 1}, {"size": 2}],
+        "code": [{"kind": "dot", "at_s": 1}, {"kind": "dash", "at_s": 2}],
+    }
+    assert checked(table, Tree, "my.toml") == Tree(
+        name="oak",
+        ratio=2.0,
+        span=(1.0, 2.5),
+        colour=Colour.GREEN,
+        leaf=Leaf(7),
+        leaves=(Leaf(1), Leaf(2)),
+        code=(Dot(1.0), Dash(2.0, 3.0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"nme": "x"}, "my.toml: 'nme' is unknown; did you mean name?"),
+        (
+            {"zzz": 1},
+            "my.toml: 'zzz' is unknown; known: code, colour, leaf, leaves, name, ratio, span, tall",
+        ),
+        ({"name": ""}, "my.toml: name: '' is not allowed, expected a text of 1 to 5 characters"),
+        ({"name": 3}, "my.toml: name: 3 is not allowed, expected a text of 1 to 5 characters"),
+        ({"tall": 1}, "my.toml: tall: 1 is not allowed, expected true or false"),
+        ({"colour": "rde"}, "my.toml: colour: 'rde' is unknown; did you mean red?"),
+        ({"colour": 3}, "my.toml: colour: 3 is not allowed, expected 'red' or 'green'"),
+        ({"ratio": "x"}, "my.toml: ratio: 'x' is not allowed, expected a number"),
+        ({"span": [1]}, "my.toml: span: [1] is not allowed, expected [a number, a number]"),
+        ({"leaf": 3}, "my.toml: leaf: 3 is not allowed, expected a table"),
+        ({"leaf": {}}, "my.toml: leaf: size: is missing, expected a whole number from 1 to 1,000"),
+        (
+            {"leaves": [{"size": 1}, {"size": 0}]},
+            "my.toml: leaves 2: size: 0 is not allowed, expected a whole number from 1 to 1,000",
+        ),
+        (
+            {"leaves": {"size": 1}},
+            "my.toml: leaves: {'size': 1} is not allowed, expected tables, each under [[leaves]]",
+        ),
+        (
+            {"code": [{"kind": "dash", "at_s": 11}]},
+            "my.toml: code 1 (dash): at_s: 11 is not allowed, expected a number from 0 to 10",
+        ),
+        (
+            {"code": [{"kind": "dot", "at_s": 1, "length_s": 2}]},
+            "my.toml: code 1 (dot): 'length_s' is unknown; known: at_s",
+        ),
+        (
+            {"code": [{"kind": "dsh"}]},
+            "my.toml: code 1: kind: 'dsh' is unknown; did you mean dash?",
+        ),
+        ({"code": [{}]}, "my.toml: code 1: kind: is missing, expected 'dot' or 'dash'"),
+        (
+            {"code": [{"kind": 1}]},
+            "my.toml: code 1: kind: 1 is not allowed, expected 'dot' or 'dash'",
+        ),
+        ({"code": [1]}, "my.toml: code 1: 1 is not allowed, expected a table"),
+    ],
+)
+def test_what_is_wrong(wrong: dict[str, object], line: str) -> None:
+    assert mistake({"name": "oak", **wrong}) == line
+
+
+def test_what_is_missing() -> None:
+    assert mistake({}) == "my.toml: name: is missing, expected a text of 1 to 5 characters"
+
+
+def test_a_long_value_is_cut() -> None:
+    line = mistake({"name": "x" * 1_000})
+    assert len(line) < 150
+
+
+def test_a_number_that_is_none() -> None:
+    line = mistake({"name": "oak", "code": [{"kind": "dot", "at_s": float("nan")}]})
+    assert line == "my.toml: code 1 (dot): at_s: nan is not allowed, expected a number from 0 to 10"
+
+
+def test_a_name_among_many() -> None:
+    with pytest.raises(
+        Mistake, match=r"^scenario: 'pohang' is unknown; did you mean pohang-2017\?$"
+    ):
+        refuse_unknown("scenario", "pohang", ["pohang-2017", "calm-day"])
