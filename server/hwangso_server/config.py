@@ -98,6 +98,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     without: tuple[Mechanism, ...] = ()
     """Mechanisms of the control that are switched off, to see what each buys."""
 
+    slowed_to: Annotated[float, Meta(ge=1, le=1_000_000)] | None = None
+    """Resumes a second of a slower machine, as which the server behaves: for storms on one machine
+    with the phones. None: as fast as it is."""
+
     argon2_memory_kib: Annotated[int, Meta(ge=8, le=4 * 2**20)] = 19_456
     argon2_iterations: Annotated[int, Meta(ge=1, le=100)] = 2
     """These two, with one lane: OWASP's Password Storage Cheat Sheet, minimum for Argon2id."""

@@ -21,6 +21,7 @@ of impatient phones stays for ever (design, section 5).
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final, Self
 
 import trio
 
@@ -45,6 +46,9 @@ from hwangso_server.limits import (
 )
 from hwangso_server.processor import Processor, Work
 
+LIVE_SLICE_RESUMES: Final = 6.0
+"""What live sessions get of a modelled turn, in resumes: 2 ms at 0.3 ms each."""
+
 
 class Order(Enum):
     """Who is served first."""
@@ -62,6 +66,19 @@ class Turn:
     background_s: float = BACKGROUND_SLICE_S
     clean_up_s: float = CLEAN_UP_SLICE_S
     clean_up_briefly_s: float = CLEAN_UP_BRIEFLY_S
+
+    @classmethod
+    def of_modelled(cls, resumes_per_s: float) -> Self:
+        """For a processor whose time passes after the turn, in handshakes instead of seconds. A
+        person who comes during the turn is not seen there: background gets one handshake in
+        each."""
+        resume_s = 1 / resumes_per_s
+        return cls(
+            live_s=LIVE_SLICE_RESUMES * resume_s,
+            background_s=0.0,
+            clean_up_s=resume_s,
+            clean_up_briefly_s=resume_s / 2,
+        )
 
 
 class Dispatcher:

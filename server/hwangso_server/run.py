@@ -34,7 +34,7 @@ from hwangso_server.collector import collect_while_calm, full_collections_postpo
 from hwangso_server.config import Config, Control
 from hwangso_server.control import make_admission
 from hwangso_server.core import Core
-from hwangso_server.dispatcher import Dispatcher, Order
+from hwangso_server.dispatcher import Dispatcher, Order, Turn
 from hwangso_server.environment import Environment, system_environment
 from hwangso_server.folder import DataFolder, DataFolderError
 from hwangso_server.keys import Keys
@@ -42,7 +42,7 @@ from hwangso_server.lanes import Lane, ListenError, open_lane
 from hwangso_server.limits import HOUSEKEEPING_INTERVAL_S, RESERVED_DESCRIPTORS
 from hwangso_server.live_administration import LiveAdministration
 from hwangso_server.passwords import Passwords
-from hwangso_server.processor import RealProcessor
+from hwangso_server.processor import RealProcessor, SlowedProcessor
 from hwangso_server.sockets import EpollGround, SocketGround, StreamGround
 from hwangso_server.stopping import Stop, stop_signals
 from hwangso_server.store.interface import DatabaseUnusable, Store, StoreFailed
@@ -110,14 +110,15 @@ async def _serve_until_told(
     stop: Stop,
     announce_ready: Callable[[], None],
 ) -> None:
-    config = core.config
+    config, slowed_to = core.config, core.config.slowed_to
     dispatcher = Dispatcher(
         core,
         ground,
-        RealProcessor(),
+        RealProcessor() if slowed_to is None else SlowedProcessor(slowed_to),
         connections_max=_connections_max(config),
         order=Order.INTENT if config.control is Control.ON else Order.ARRIVAL,
         peer_check=config.control is Control.ON and Mechanism.PEER_CHECK not in config.without,
+        turn=None if slowed_to is None else Turn.of_modelled(slowed_to),
     )
     serving.start_soon(dispatcher.run)
     announce_ready()

@@ -4,7 +4,7 @@ Hypothesis moves a few phones of two users through all steps in any order, with 
 refusals by capacity, slow stores, blocked networks and passing time between any two of them.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from contextlib import ExitStack
 from enum import Enum, auto
 
@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from tests.server.harness import Identity, Phone, Server, running_server
 from trio.testing import MockClock
 
-from hwangso_protocol.hello import Kind
+from hwangso_protocol.answer import RefuseReason
+from hwangso_protocol.hello import Intent, Kind
 from hwangso_protocol.messages import Bye, ByeReason, Message, Ping, Ready, RevokeDevice, Send, Sync
 from hwangso_protocol.states import State
 from hwangso_server.admission import Arrival, CapacityAdmission, Decision
+from hwangso_server.handshakes import Handshake
 
 HANDSHAKES_MAX = 3
 SESSIONS_MAX = 5
@@ -32,6 +34,10 @@ class Books(CapacityAdmission):
         decision = super().decide(arrival, now_s)
         self._check()
         return decision
+
+    def caller_gone(self, intent: Intent, now_s: float) -> None:
+        super().caller_gone(intent, now_s)
+        self._check()
 
     def handshake_failed(self) -> None:
         super().handshake_failed()
@@ -75,6 +81,7 @@ class Step(Enum):
     FAST_STORE = auto()
     SETTLE = auto()
     WAIT = auto()
+    TURN = auto()
 
 
 KINDS = {Step.ENROL: Kind.ENROL, Step.LOGIN: Kind.LOGIN, Step.RESUME: Kind.RESUME}
@@ -87,14 +94,20 @@ STEPS = st.lists(st.tuples(st.sampled_from(Step), st.integers(0, 11)), max_size=
 
 
 class Play:
-    """Carries out steps, and compares the books with what is there after each."""
+    """Carries out steps, and compares the books with what is there after each. Handshakes begin at
+    once, or wait for their TURN as they do for a dispatcher's."""
 
-    def __init__(self, server: Server, books: Books, identities: list[Identity]) -> None:
+    def __init__(
+        self, server: Server, books: Books, identities: list[Identity], *, in_turns: bool
+    ) -> None:
         self._server = server
         self._books = books
         self._identities = identities
         self._slow = ExitStack()
         self._sent = 0
+        self._waiting: deque[Handshake] = deque()
+        if in_turns:
+            server.core.submit = self._waiting.append
 
     async def step(self, step: Step, number: int) -> None:
         match step:
@@ -107,12 +120,31 @@ class Play:
                 await self._server.settle()
             case Step.WAIT:
                 await trio.sleep(WAITS_S[number % len(WAITS_S)])
+            case Step.TURN:
+                self._turn(number)
             case Step.ENROL | Step.LOGIN | Step.RESUME:
                 self._server.connect(KINDS[step], self._identities[number % 4])
             case _:
                 phones = self._server.phones
                 self._happen_to(phones[-1 - number % len(phones)], step, number)
         self._check()
+
+    def _turn(self, number: int) -> None:
+        """The next one is looked at, and begun; or not looked at, or refused."""
+        if not self._waiting:
+            return
+        handshake, books = self._waiting.popleft(), self._books
+        intent = handshake.admitted.intent
+        if number % 3 == 0:
+            books.caller_gone(intent, 0.0)
+            handshake.give_up(RefuseReason.SHUTTING_DOWN)
+        elif number % 3 == 1 and handshake.is_gone():
+            books.caller_gone(intent, 0.0)
+            handshake.give_up(None)
+        else:
+            books.handshake_started(intent, 0.0, 0.0)
+            handshake.begin()
+        self._server.core.flush_touched()
 
     def _happen_to(self, phone: Phone, step: Step, number: int) -> None:
         match step:
@@ -152,6 +184,8 @@ class Play:
     async def end(self, *, lose_all: bool) -> None:
         """Everybody goes, or only time does; then nothing is left."""
         self._slow.close()
+        while self._waiting:
+            self._turn(number=2)
         if lose_all:
             for phone in self._server.phones:
                 phone.lose()
@@ -174,7 +208,8 @@ class Play:
         core, books = self._server.core, self._books
         online = [session for session in core.sessions if session.online]
         shaking_hands = [s for s in core.sessions if s._admitted and not s.online]
-        assert (books.handshakes, books.sessions) == (len(shaking_hands), len(online))
+        handshakes = len(shaking_hands) + len(self._waiting)
+        assert (books.handshakes, books.sessions) == (handshakes, len(online))
         assert len(core.presence) == len(online)
         assert set(core.presence) == set(online)
         devices = Counter(session.device_id for session in online)
@@ -184,9 +219,9 @@ class Play:
             assert not phone.session.online or phone.session.is_live
 
 
-@given(steps=STEPS, lose_all=st.booleans())
-@settings(max_examples=60)
-def test_the_books_are_right(steps: Steps, lose_all: bool) -> None:
+@given(steps=STEPS, lose_all=st.booleans(), in_turns=st.booleans())
+@settings(max_examples=80)
+def test_the_books_are_right(steps: Steps, lose_all: bool, in_turns: bool) -> None:
     async def play() -> None:
         books = Books(handshakes_max=HANDSHAKES_MAX, sessions_max=SESSIONS_MAX)
         async with running_server(admission=books) as server:
@@ -197,7 +232,7 @@ def test_the_books_are_right(steps: Steps, lose_all: bool) -> None:
                 identities.append(phone.identity)
             for phone in server.phones[:2]:
                 phone.lose()
-            playing = Play(server, books, identities)
+            playing = Play(server, books, identities, in_turns=in_turns)
             for step, number in steps:
                 await playing.step(step, number)
             await playing.end(lose_all=lose_all)

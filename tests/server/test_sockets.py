@@ -19,7 +19,6 @@ from tests.server.places import (
     waits,
 )
 from tests.server.test_transport import WITHIN_S, receive_all, reset, tcp_pair
-from trio.testing import MockClock
 
 from hwangso_protocol.hello import Intent
 from hwangso_protocol.limits import HELLO_MAX_BYTES
@@ -280,25 +279,24 @@ TCP_INFO = 11
 """Linux's, for systems that have none."""
 
 
-async def test_those_accepted_at_once_are_asked_once(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_those_accepted_at_once_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 5.0
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(socket, "TCP_INFO", TCP_INFO, raising=False)
+    monkeypatch.setattr("hwangso_server.sockets.monotonic", lambda: now_s)
     waits = _Waits()
     with AskedSocket(40) as first, AskedSocket(39) as second, AskedSocket(7) as other:
         assert waits.of(FOREGROUND, first) == 0.04
+        now_s += 0.9 * SAME_WAIT_S
         assert waits.of(FOREGROUND, second) == 0.04
         assert waits.of(BACKGROUND, other) == 0.007
         assert first.asked == other.asked == [(socket.IPPROTO_TCP, TCP_INFO, 56)]
         assert second.asked == []
-        mock_clock.jump(SAME_WAIT_S)
+        now_s += 0.2 * SAME_WAIT_S
         assert waits.of(FOREGROUND, second) == 0.039
 
 
-async def test_where_the_system_does_not_tell(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with AskedSocket(40) as sock:
         assert _Waits().of(FOREGROUND, sock) == 0.0

@@ -89,6 +89,21 @@ async def test_the_terms_are_those_of_the_handshake_not_of_the_proof(
         assert await closed_after(phone) >= 600
 
 
+async def test_a_device_is_told_the_terms_that_its_session_has(autojump_clock: MockClock) -> None:
+    """Also when the stage changes while the store is asked."""
+    admission = admitting()
+    async with running_server(admission=admission, keepalive_s=KEEPALIVE_S) as server:
+        await server.add_user("alice")
+        known = await server.enrol("alice")
+        with server.held("device_by_key"):
+            phone = server.connect(Kind.LOGIN, known.identity)
+            await server.settle()
+            admission.stage = Stage.EMERGENCY
+        await server.prove(phone)
+        assert phone.welcome.policy == phone.session.terms.policy
+        assert phone.welcome.policy.keepalive_ms == 60_000
+
+
 async def test_a_hello_that_waited_gets_the_terms_of_its_turn(autojump_clock: MockClock) -> None:
     """Not those of its arrival: they are what the server can stand now."""
     admission = admitting()

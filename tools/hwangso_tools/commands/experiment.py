@@ -12,6 +12,16 @@ from hwangso_tools.experiments.budget_report import as_figures, tables
 from hwangso_tools.results import results_file
 
 app = App(name="experiment", help="The comparisons behind choices of the design.")
+app.command(
+    "hwangso_tools.commands.ablation:ablation",
+    name="ablation",
+    help="What each mechanism of the control buys.",
+)
+app.command(
+    "hwangso_tools.commands.stability:stability",
+    name="stability",
+    help="Which outages outlive their trigger, control off and on.",
+)
 
 
 @app.command

@@ -64,6 +64,8 @@ class ServeFlags:
     """Whether admission controls the load: on, off [on]."""
     without: tuple[str, ...] | None = None
     """Mechanisms of the control to switch off: see server/README.md. May be given several times."""
+    slowed_to: float | None = None
+    """Behave as a slower machine that does so many resumes a second [as fast as it is]."""
     argon2_memory_kib: int | None = None
     """Memory of one password hash [19456]."""
     argon2_iterations: int | None = None

@@ -1,7 +1,6 @@
 """Trials in processes of their own: they need nothing of each other, and a core each."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
@@ -48,7 +47,7 @@ async def _in_a_process(trial: Trial) -> Finding:
         COMMAND,
         stdin=msgspec.json.encode(trial),
         capture_stdout=True,
-        stderr=subprocess.PIPE,
+        capture_stderr=True,
         check=False,
         process_group=0,  # Ctrl-C reaches the parent alone, which ends this one
     )

@@ -4,6 +4,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from hwangso_tools.storm.checking import Mistake, refuse_unknown
 from hwangso_tools.storm.scenario import Scenario, ScenarioError, load
 
@@ -28,3 +30,15 @@ def find(name: str) -> Scenario:
         except Mistake as mistake:
             raise ScenarioError(f"{mistake} (a file of your own ends with {SUFFIX})") from None
     return load(known[name])
+
+
+def with_devices(scenario: Scenario, devices: int | None) -> Scenario:
+    """The same with so many devices, None for its own number. Raises ScenarioError."""
+    if devices is None:
+        return scenario
+    population = {**msgspec.to_builtins(scenario.population), "devices": devices}
+    try:
+        sized = msgspec.convert(population, type(scenario.population))
+    except msgspec.ValidationError:
+        raise ScenarioError(f"--devices {devices}: from 10 to 100,000") from None
+    return msgspec.structs.replace(scenario, population=sized)

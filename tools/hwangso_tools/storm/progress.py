@@ -36,10 +36,10 @@ def line(moment: Moment) -> str:
     elif moment.at_s < 0:
         where = f"{clock(moment.at_s)} calm"
     else:
-        where = f"{clock(moment.at_s)} of {clock(moment.end_s)}"
+        where = f"{clock(moment.at_s)}/{clock(moment.end_s)}"
     stage = f"  {moment.stage.name}" if moment.control else ""
     return (
-        f"{control_name(moment.control)}  {where}  {moment.sessions:,} of {moment.devices:,} "
+        f"{control_name(moment.control)}  {where}  {moment.sessions:,}/{moment.devices:,} "
         f"connected  {moment.connects_per_s:.1f} connects/s{stage}"
     )
 
@@ -48,18 +48,25 @@ def line(moment: Moment) -> str:
 def open_progress(console: Console) -> Iterator[Show]:
     """Where a run shows itself."""
     if not console.is_terminal:
-        yield _PlainProgress(console).show
+        plain = PlainProgress(lambda text: console.print(text, highlight=False, soft_wrap=True))
+        yield plain.show
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
         yield lambda moment: live.update(Text(line(moment), no_wrap=True), refresh=True)
 
 
-class _PlainProgress:
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._next_s = perf_counter() + PLAIN_EVERY_S
+class PlainProgress:
+    """A line every PLAIN_EVERY_S, by `now_s`."""
+
+    def __init__(
+        self, write: Callable[[str], None], now_s: Callable[[], float] = perf_counter
+    ) -> None:
+        self._write = write
+        self._now_s = now_s
+        self._next_s = now_s() + PLAIN_EVERY_S
 
     def show(self, moment: Moment) -> None:
-        if perf_counter() >= self._next_s:
-            self._next_s = perf_counter() + PLAIN_EVERY_S
-            self._console.print(line(moment), highlight=False, soft_wrap=True)
+        """Write a line, if one is due."""
+        if self._now_s() >= self._next_s:
+            self._next_s = self._now_s() + PLAIN_EVERY_S
+            self._write(line(moment))

@@ -96,9 +96,9 @@ class RealServer:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run it until cancelled."""
         while True:
-            async with child_server(self._arguments()) as child, trio.open_nursery() as nursery:
+            async with child_server(self.arguments()) as child, trio.open_nursery() as nursery:
                 self.address = child.address
-                self._ports = _ports(child.address)
+                self._ports = ports(child.address)
                 self._up.set()
                 task_status.started()
                 task_status = trio.TASK_STATUS_IGNORED
@@ -117,7 +117,8 @@ class RealServer:
         self._down = trio.Event()
         await self._up.wait()
 
-    def _arguments(self) -> list[str]:
+    def arguments(self) -> list[str]:
+        """For `hwangso serve`."""
         terms, phones = self._terms, self._terms.scenario.phones
         ports = self._ports or ([] if terms.control else ["--port=0"])
         return [
@@ -196,7 +197,7 @@ async def _watch(child: ChildServer) -> None:
     )
 
 
-def _ports(address: ServerAddress) -> list[str]:
+def ports(address: ServerAddress) -> list[str]:
     """What makes the next server listen where this one does."""
     if address.foreground_port == address.background_port:
         return [f"--port={address.foreground_port}"]

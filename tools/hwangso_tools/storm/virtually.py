@@ -13,12 +13,11 @@ from hwangso_client.device import Device
 from hwangso_server.admission.mechanism import Mechanism
 from hwangso_server.admission.stage import Stage
 from hwangso_server.config import Control
-from hwangso_server.processor import Work
+from hwangso_server.processor import SHARES_OF_A_RESUME, Work
 from hwangso_tools.storm.place import Observe, Terms, WorkDone
 from hwangso_tools.storm.scenario import Jitter
 from hwangso_tools.virtual.clock import run_virtual
 from hwangso_tools.virtual.link import LinkProfile
-from hwangso_tools.virtual.processor import SHARES_OF_A_RESUME
 
 T = TypeVar("T")
 

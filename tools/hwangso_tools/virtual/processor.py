@@ -1,22 +1,10 @@
 """A processor made of numbers: what the server's work takes in virtual time."""
 
 from collections.abc import Mapping
-from typing import Final
 
 import trio
 
-from hwangso_server.processor import Work
-
-SHARES_OF_A_RESUME: Final[Mapping[Work, float]] = {
-    Work.HELLO: 0.10,
-    Work.DEFER: 0.12,
-    Work.HANG_UP: 0.12,
-    Work.RESUME: 1.0,
-    Work.LOGIN: 1.8,
-    Work.ENROL: 2.5,
-    Work.SEGMENT: 0.2,
-}
-"""What each piece of work costs, measured on real hardware, as a share of one resume."""
+from hwangso_server.processor import SHARES_OF_A_RESUME, Work
 
 
 class ModelledProcessor:

@@ -19,7 +19,7 @@ from hwangso_server.admission.mechanism import Mechanism
 from hwangso_server.config import Config, Control
 from hwangso_server.control import make_admission
 from hwangso_server.core import Core
-from hwangso_server.dispatcher import Dispatcher, Order
+from hwangso_server.dispatcher import Dispatcher, Order, Turn
 from hwangso_server.environment import Clock, Environment
 from hwangso_server.passwords import Passwords, run_inline
 from hwangso_server.store import MemoryStore, open_memory
@@ -133,6 +133,7 @@ class VirtualServer:
             connections_max=connections_max,
             order=Order.INTENT if with_control else Order.ARRIVAL,
             peer_check=with_control and Mechanism.PEER_CHECK not in config.without,
+            turn=Turn.of_modelled(self.processor.capacity_per_s),
         )
         nursery.start_soon(self.dispatcher.run)
 

@@ -1,0 +1,62 @@
+"""The ablation as a table and in sentences."""
+
+from io import StringIO
+from math import inf
+
+from rich.console import Console
+
+from hwangso_server.admission.mechanism import Mechanism
+from hwangso_tools.experiments.ablation import COLUMNS, Line
+from hwangso_tools.experiments.ablation_report import as_figures, sentences, table
+
+NAMES = [column.name for column in COLUMNS]
+GOOD = dict(zip(NAMES, (0.0, 1.5, 60.0, 40.0, 2.0, 1.1, 3.0, 50.0), strict=True))
+BAD = dict(zip(NAMES, (0.25, inf, inf, 900.0, 0.0, 2.4, 20.0, inf), strict=True))
+FOUND = {
+    Line(): GOOD,
+    Line(Mechanism.LANES): BAD,
+    Line(Mechanism.HYSTERESIS): GOOD,
+    Line(control=False): BAD,
+    Line(liars=True): GOOD,
+    Line(Mechanism.FOREGROUND_BUDGET, liars=True): {**GOOD, "fg_p99_s": 9.0, "max_bg_wait_s": 9.0},
+}
+
+
+def test_a_row_for_each_line_those_with_liars_last() -> None:
+    shown = StringIO()
+    Console(file=shown, width=80).print(table(FOUND))
+    lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
+    rows = [line for line in lines if line and "─" not in line]
+    assert rows[-7:] == [
+        "all on 100 % 1.5 s 1 min 40 s 2 1.1 3.0 50 s",
+        "lanes 75 % never never 15 min 0 2.4 20.0 never",
+        "hysteresis 100 % 1.5 s 1 min 40 s 2 1.1 3.0 50 s",
+        "control off 75 % never never 15 min 0 2.4 20.0 never",
+        "20% lie:",
+        "all on 100 % 1.5 s 1 min 40 s 2 1.1 3.0 50 s",
+        "foreground-budget 100 % 9 s 1 min 9 s 2 1.1 3.0 50 s",
+    ]
+
+
+def test_what_each_mechanism_buys_in_its_own_world() -> None:
+    lanes, hysteresis, budget = sentences(FOUND)
+    assert lanes == (
+        "without lanes: worse: app opens served 100 % -> 75 %, app open p99 1.5 s -> never, normal "
+        "after 1 min -> never, longest BG wait 40 s -> 15 min, second peak 1.1 -> 2.4, attempts a "
+        "device 3.0 -> 20.0, BG back after 50 s -> never; better: most deferrals 2 -> 0"
+    )
+    assert hysteresis == "without hysteresis: nothing moves"
+    assert budget == (
+        "without foreground-budget, where 20% lie: worse: app open p99 1.5 s -> 9 s; better: "
+        "longest BG wait 40 s -> 9 s"
+    )
+
+
+def test_figures_for_a_file() -> None:
+    lines = as_figures(FOUND)["lines"]
+    assert isinstance(lines, list)
+    assert lines[1] == {
+        "without": "lanes",
+        "liars": False,
+        **{name: None if value == inf else value for name, value in BAD.items()},
+    }
