@@ -12,7 +12,7 @@ ARGS :=
 
 help:
 	@echo "make setup   make $(VENV) with the hwangso command in it"
-	@echo "make run     set up, then run the main job: a server and 1,000 phones (hwangso demo)"
+	@echo "make run     set up, then play Pohang 2017 for real: control off, then on (2 minutes)"
 	@echo "make test    set up, then run the tests"
 	@echo "make lint    set up, then check style, types and import contracts"
 	@echo "make lock    pin the dependencies of pyproject.toml again (ARGS=--upgrade for newer ones)"
@@ -21,7 +21,7 @@ help:
 setup: $(STAMP)
 
 run: setup
-	$(BIN)/hwangso demo $(ARGS)
+	$(BIN)/hwangso storm pohang-2017 --real --control both $(ARGS)
 
 # worksteal: a few end-to-end tests take seconds, most take milliseconds.
 test: setup

@@ -201,6 +201,7 @@ class Dispatcher:
         """A few hellos and one handshake, so that a person waits for no more than that."""
         processor, budget_s = self._processor, self._turn.budget_s
         began_s = processor.spent_s()
+        people_wait = self._queues.has(Intent.FOREGROUND)
         briefly = self._core.is_waited_for
         heard = self._hear(Intent.BACKGROUND, HELLOS_BETWEEN_LOOKS)
         for _ in range(0 if briefly else BACKGROUND_HELLOS // HELLOS_BETWEEN_LOOKS - 1):
@@ -218,7 +219,9 @@ class Dispatcher:
         ended_s = processor.spent_s()
         self._spent.door_s += heard_s - began_s
         self._spent.background_s += ended_s - heard_s
-        self._owed_s = max(self._owed_s - (ended_s - began_s), -self._turn.budget_s)
+        owed_s = self._owed_s - (ended_s - began_s)
+        # Spare time pays what is owed, but makes no debt.
+        self._owed_s = owed_s if people_wait else max(owed_s, min(self._owed_s, 0.0))
         return heard or began
 
     def _is_person_waiting(self) -> bool:

@@ -29,7 +29,7 @@ from hwangso_protocol.client import Attempt, ClientConnection, EnrolWith
 from hwangso_protocol.hello import Intent
 from hwangso_protocol.messages import Enrol
 from hwangso_server.admission import Admit, Arrival, Decision
-from hwangso_server.dispatcher import Dispatcher, Order
+from hwangso_server.dispatcher import Dispatcher, Order, Turn
 from hwangso_server.environment import Clock, Environment
 from hwangso_server.processor import Processor, Work
 from hwangso_server.transport import Receiver
@@ -384,9 +384,11 @@ async def dispatching(
     order: Order = Order.INTENT,
     peer_check: bool = True,
     connections_max: int = ROOM_FOR_ALL,
+    costs_s: Mapping[Work, float] = COSTS_S,
+    turn: Turn | None = None,
 ) -> AsyncIterator[Scene]:
     """A dispatcher that has not begun to work before the body waits."""
-    processor = ScriptedProcessor()
+    processor = ScriptedProcessor(costs_s)
     ground = ScriptedGround(processor, lanes)
     script(ground)
     admission = FollowedAdmission()
@@ -401,6 +403,7 @@ async def dispatching(
             connections_max=connections_max,
             order=order,
             peer_check=peer_check,
+            turn=turn,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(dispatcher.run)

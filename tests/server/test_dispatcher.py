@@ -2,7 +2,7 @@
 long a person waits."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import inf
@@ -12,6 +12,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.server.scripted import (
+    COSTS_S,
     DEFER_S,
     HANDSHAKE_S,
     HANG_UP_S,
@@ -30,7 +31,7 @@ from trio.testing import MockClock
 from hwangso_protocol.answer import DeferReason
 from hwangso_protocol.hello import Intent
 from hwangso_server.admission import Admit, Deferral
-from hwangso_server.dispatcher import Order
+from hwangso_server.dispatcher import Order, Turn
 from hwangso_server.limits import (
     ACCEPT_BATCH,
     BACKGROUND_HELLOS,
@@ -40,6 +41,7 @@ from hwangso_server.limits import (
     HELLOS_BETWEEN_LOOKS,
     LIVE_SLICE_S,
 )
+from hwangso_server.processor import SHARES_OF_A_RESUME, Work
 
 FOREGROUND, BACKGROUND = Intent.FOREGROUND, Intent.BACKGROUND
 CROWD = 10_000
@@ -259,26 +261,49 @@ async def test_live_sessions_and_people_share_a_turn(mock_clock: MockClock) -> N
 # What the background gets
 
 
-async def test_background_has_its_share_while_people_fill_every_turn(
-    mock_clock: MockClock,
-) -> None:
-    """Slots that were promised are kept; and people do not pay more for it than was said."""
+SLOW_PER_S = 10.0
+SLOW_COSTS_S = {work: share / SLOW_PER_S for work, share in SHARES_OF_A_RESUME.items()}
 
+
+@pytest.mark.parametrize(
+    ("costs_s", "turn"),
+    [(COSTS_S, Turn()), (SLOW_COSTS_S, Turn.of_modelled(SLOW_PER_S))],
+    ids=["real", "modelled"],
+)
+async def test_background_has_its_share_while_people_fill_every_turn(
+    mock_clock: MockClock, costs_s: Mapping[Work, float], turn: Turn
+) -> None:
+    """Slots that were promised are kept; and people do not pay more for it than was said. Also
+    where one handshake takes longer than a whole turn elsewhere."""
     people = 1_000
-    async with dispatching() as scene:
+    async with dispatching(costs_s=costs_s, turn=turn) as scene:
         scene.ground.call(BACKGROUND, "crowd", number=people)
         *_, last_one = scene.ground.call(FOREGROUND, "person", number=people)
         await scene.until_begun(last_one)
         order = scene.order
         last = order.index(f"handshake {last_one.name}")
-        people_s = people * HANDSHAKE_S
+        handshake_s, hello_s = costs_s[Work.ENROL], costs_s[Work.HELLO]
         hellos = sum(what.startswith("hello crowd") for what in order[:last])
         handshakes = sum(what.startswith("handshake crowd") for what in order[:last])
-        background_s = hellos * HELLO_S + handshakes * HANDSHAKE_S
-        slice_s = HELLOS_BETWEEN_LOOKS * HELLO_S + HANDSHAKE_S
-        assert abs(background_s - BACKGROUND_SHARE * people_s) <= slice_s
+        background_s = hellos * hello_s + handshakes * handshake_s
+        slice_s = HELLOS_BETWEEN_LOOKS * hello_s + handshake_s
+        assert abs(background_s - BACKGROUND_SHARE * people * handshake_s) <= slice_s
         # One at a time, for somebody is always waiting.
         assert handshakes == hellos // HELLOS_BETWEEN_LOOKS
+
+
+async def test_background_does_not_pay_for_what_nobody_else_wanted(mock_clock: MockClock) -> None:
+    """It has had a second for itself; its share while people come is the same as ever."""
+    async with dispatching() as scene:
+        scene.ground.call(BACKGROUND, "crowd", number=1_000)
+        people = scene.ground.call(FOREGROUND, "person", number=200, at_s=0.3)
+        await scene.until_begun(people[-1])
+        order = scene.order
+        first, last = (order.index(f"handshake {people[n].name}") for n in (0, -1))
+        handshakes = sum(what.startswith("handshake crowd") for what in order[first:last])
+        assert handshakes >= BACKGROUND_SHARE * 200 * HANDSHAKE_S // (
+            HELLOS_BETWEEN_LOOKS * HELLO_S + HANDSHAKE_S
+        )
 
 
 async def test_background_gets_all_that_people_leave_over(mock_clock: MockClock) -> None:

@@ -18,7 +18,7 @@ from trio.testing import MockClock
 from hwangso_protocol.answer import DeferReason, Refuse, RefuseReason, parse_answer
 from hwangso_protocol.hello import Intent
 from hwangso_server.admission import Deferral
-from hwangso_server.dispatcher import Order
+from hwangso_server.dispatcher import Order, Turn
 from hwangso_server.limits import (
     ACCEPT_BATCH,
     CLEAN_UP_SLICE_S,
@@ -26,6 +26,7 @@ from hwangso_server.limits import (
     LIVE_SLICE_S,
     TURN_BUDGET_S,
 )
+from hwangso_server.processor import SHARES_OF_A_RESUME, Work
 
 FOREGROUND, BACKGROUND = Intent.FOREGROUND, Intent.BACKGROUND
 
@@ -70,6 +71,26 @@ async def test_a_turn_ends_with_its_time(mock_clock: MockClock) -> None:
         round_s = LIVE_SLICE_S + SEGMENT_S + people_s + background_s
         assert max(scene.processor.turns_s) <= TURN_BUDGET_S + round_s + clean_up_s
         assert sum(turn_s > TURN_BUDGET_S for turn_s in scene.processor.turns_s) > 100
+
+
+async def test_a_modelled_turn_is_as_long_as_its_work(mock_clock: MockClock) -> None:
+    """Its time passes at the end, and who comes meanwhile is not seen before: one handshake of the
+    background a turn, and live sessions have room for more than one message."""
+    costs_s = {work: share / 10.0 for work, share in SHARES_OF_A_RESUME.items()}
+
+    def script(ground: ScriptedGround) -> None:
+        ground.say("live", number=60)
+        ground.call(BACKGROUND, "crowd", number=50)
+
+    turn = Turn.of_modelled(10.0)
+    async with dispatching(script, costs_s=costs_s, turn=turn) as scene:
+        await scene.until_idle()
+        first = scene.order[: scene.order.index("handshake crowd 1")]
+        assert first.count("live live") == 60
+        assert first.index("handshake crowd 0") == 30 + HELLOS_BETWEEN_LOOKS
+        handshake_s, hello_s = costs_s[Work.ENROL], costs_s[Work.HELLO]
+        longest_s = 30 * costs_s[Work.SEGMENT] + HELLOS_BETWEEN_LOOKS * hello_s + handshake_s
+        assert max(scene.processor.turns_s) <= longest_s + 1e-9
 
 
 async def test_the_load_adds_up(mock_clock: MockClock) -> None:

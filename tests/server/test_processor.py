@@ -1,11 +1,13 @@
-"""The real processor: time passes by itself."""
+"""The real processor, whose time passes by itself, and the slowed one."""
 
 import pytest
-from trio.testing import assert_no_checkpoints
+import trio
+from trio.testing import MockClock, assert_no_checkpoints
 
 from hwangso_protocol.hello import Kind
 from hwangso_server import processor as processor_module
-from hwangso_server.processor import RealProcessor, Work
+from hwangso_server.limits import GIVE_WAY_S
+from hwangso_server.processor import SHARES_OF_A_RESUME, RealProcessor, SlowedProcessor, Work
 
 
 @pytest.fixture
@@ -53,8 +55,62 @@ def test_giving_way_leaves_the_core_for_a_moment(
     slept: list[float] = []
     monkeypatch.setattr(processor_module, "sleep", slept.append)
     RealProcessor().give_way()
-    assert slept == [processor_module.GIVE_WAY_S]
+    assert slept == [GIVE_WAY_S]
+
+
+# As a slower machine
+
+
+async def test_a_slowed_processor_takes_what_a_slower_machine_would(
+    autojump_clock: MockClock,
+) -> None:
+    """Ten resumes a second, and nothing else; time passes when the turn is settled."""
+    processor = SlowedProcessor(10.0)
+    for turn in (1, 2):
+        processor.begin()
+        assert processor.spent_s() == 0.0
+        for work in (Work.HELLO, Work.RESUME, Work.LOGIN, Work.SEGMENT):
+            processor.charge(work)
+        assert processor.spent_s() == pytest.approx(0.31)
+        processor.give_way()
+        await processor.settle()
+        assert trio.current_time() == pytest.approx(turn * 0.31)
+
+
+async def test_a_slowed_processor_with_nothing_to_do_takes_no_time(
+    autojump_clock: MockClock,
+) -> None:
+    processor = SlowedProcessor(10.0)
+    processor.begin()
+    await processor.settle()
+    assert trio.current_time() == 0.0
+
+
+def test_every_work_has_its_share_of_a_resume() -> None:
+    assert set(SHARES_OF_A_RESUME) == set(Work)
+    assert SHARES_OF_A_RESUME[Work.RESUME] == 1.0
+    # A deferral costs at most a quarter of a resume.
+    assert SHARES_OF_A_RESUME[Work.HELLO] + SHARES_OF_A_RESUME[Work.DEFER] <= 0.25
 
 
 def test_there_is_a_work_for_each_kind_of_handshake() -> None:
     assert {kind.name for kind in Kind} <= {work.name for work in Work}
+
+
+async def test_a_slowed_one_sleeps_for_what_the_work_would_take(
+    autojump_clock: MockClock,
+) -> None:
+    """Ten resumes a second: a resume takes 0.1 s, a hello a tenth of that."""
+    slowed = SlowedProcessor(10.0)
+    for _ in range(2):
+        began_s = trio.current_time()
+        slowed.begin()
+        slowed.charge(Work.RESUME)
+        slowed.charge(Work.HELLO)
+        assert slowed.spent_s() == pytest.approx(0.11)
+        await slowed.settle()
+        assert trio.current_time() - began_s == pytest.approx(0.11)
+
+
+def test_every_work_has_its_share() -> None:
+    assert set(SHARES_OF_A_RESUME) == set(Work)

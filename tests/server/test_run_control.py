@@ -15,15 +15,20 @@ from hwangso_server.admission.controller import AdmissionController
 from hwangso_server.admission.mechanism import Mechanism
 from hwangso_server.config import Config, Control
 from hwangso_server.core import Core
-from hwangso_server.dispatcher import Dispatcher, Order
+from hwangso_server.dispatcher import Dispatcher, Order, Turn
+from hwangso_server.processor import Processor, RealProcessor, SlowedProcessor
 from hwangso_server.sockets import SocketGround
 
 
 class Made:
     """What `run` has made of a configuration."""
 
-    def __init__(self, core: Core, ground: SocketGround, options: dict[str, Any]) -> None:
+    def __init__(
+        self, core: Core, ground: SocketGround, processor: Processor, options: dict[str, Any]
+    ) -> None:
         self.core = core
+        self.processor = processor
+        self.turn = options["turn"]
         self.lanes = tuple(ground.lanes)
         self.order = options["order"]
         self.peer_check = options["peer_check"]
@@ -40,8 +45,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Made]:
     """Grows with each server that is started."""
     made: list[Made] = []
 
-    def make(core: Core, ground: SocketGround, processor: Any, **options: Any) -> Dispatcher:
-        made.append(Made(core, ground, options))
+    def make(core: Core, ground: SocketGround, processor: Processor, **options: Any) -> Dispatcher:
+        made.append(Made(core, ground, processor, options))
         return Dispatcher(core, ground, processor, **options)
 
     monkeypatch.setattr("hwangso_server.run.Dispatcher", make)
@@ -100,6 +105,18 @@ async def test_without_lanes_all_come_through_one(
     (server,) = made
     assert server.lanes == (None,)
     assert server.order is Order.INTENT
+
+
+async def test_a_server_is_as_fast_as_its_machine(config: Config, made: list[Made]) -> None:
+    await ports(config)
+    assert isinstance(made[0].processor, RealProcessor)
+    assert made[0].turn is None
+
+
+async def test_a_server_that_behaves_as_a_slower_machine(config: Config, made: list[Made]) -> None:
+    await ports(msgspec.structs.replace(config, slowed_to=10.0))
+    assert isinstance(made[0].processor, SlowedProcessor)
+    assert made[0].turn == Turn.of_modelled(10.0)
 
 
 async def test_connections_are_bounded_by_the_operator(config: Config, made: list[Made]) -> None:

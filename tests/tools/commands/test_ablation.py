@@ -1,16 +1,17 @@
-"""`hwangso experiment ablation`, with a handful of phones or with findings that are made up."""
+"""`hwangso experiment ablation` with a handful of phones and few lines."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from hwangso_server.admission.mechanism import Mechanism
+from hwangso_tools.bench.storm.plan import Part
 from hwangso_tools.commands import ablation
 from hwangso_tools.commands.tree import run
 from hwangso_tools.errors import ExitCode
-from hwangso_tools.experiments.ablation import LINES, Line
-from hwangso_tools.experiments.trial import Finding, Trial, carry_out
+from hwangso_tools.experiments import ablation_sockets
+from hwangso_tools.experiments.ablation import Line
 
 TINY = """
 [scenario]
@@ -29,31 +30,80 @@ duration_s = 5
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> str:
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     file = tmp_path / "tiny.toml"
     file.write_text(TINY)
+    lines = (Line(), Line(Mechanism.SPOKEN_DEFER), Line(control=False))
+    monkeypatch.setattr(ablation, "LINES", lines)
     return str(file)
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Line, int]]:
-    """Trials run in this process, those with liars not at all; gives which were ordered."""
-    ordered: list[tuple[Line, int]] = []
+def test_a_table_and_what_it_says(
+    tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    json = tmp_path / "ablation.json"
+    arguments = ["--scenario", tiny, "--devices", "20", "--seed", "3", "--json", str(json)]
+    assert run(["experiment", "ablation", *arguments]) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert out.count("seed 3: played\n") == 3
+    assert "without spoken-defer: " in out
+    assert "without control off" not in out
+    written = msgspec.json.decode(json.read_bytes())
+    assert written["command"] == "experiment ablation"
+    assert written["config"] == {
+        "scenario": tiny,
+        "devices": 20,
+        "seed": 3,
+        "runs": 1,
+        "real": False,
+    }
+    full, silent, off = written["figures"]["lines"]
+    assert [line["without"] for line in (full, silent, off)] == [
+        "all on",
+        "spoken-defer",
+        "control off",
+    ]
+    assert full["max_deferrals"] > 0
+    assert silent["max_deferrals"] == off["max_deferrals"] == 0
 
-    async def carry_out_all(
-        trials: Mapping[tuple[Line, int], Trial],
-        tell: Callable[[tuple[Line, int], Finding], None],
-    ) -> dict[tuple[Line, int], Finding]:
-        ordered.extend(trials)
-        known: dict[Trial, Finding] = {}
-        for (line, _), trial in trials.items():
-            if not line.liars and not trial.without:
-                known[trial] = FOUND[trial.control]
-        some = next(iter(known.values()))
-        findings = {name: known.get(trial, some) for name, trial in trials.items()}
-        for name, finding in findings.items():
-            tell(name, finding)
-        return findings
 
-    monkeypatch.setattr(ablation, "carry_out_all", carry_out_all)
-    return ordered
+def test_the_same_seeds_say_the_same(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tables: list[str] = []
+    for seed in ("3", "3", "5"):
+        arguments = ["--scenario", tiny, "--devices", "20", "--runs", "2", "--seed", seed]
+        assert run(["experiment", "ablation", *arguments]) == ExitCode.OK
+        out = capsys.readouterr().out
+        tables.append("".join(line for line in out.splitlines() if "seed" not in line))
+    assert tables[0] == tables[1] != tables[2]
+
+
+def test_on_real_sockets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(devices: int, runs: int, _say: object) -> ablation_sockets.Found:
+        assert (devices, runs) == (ablation.DEVICES_ON_SOCKETS, 1)
+        return {"all on": {Part.BASE: {"fg_p99_ms": 12.5}}}
+
+    monkeypatch.setattr(ablation_sockets, "measure", measure)
+    json = tmp_path / "ablation.json"
+    assert run(["experiment", "ablation", "--real", "--json", str(json)]) == ExitCode.OK
+    assert "12.5" in capsys.readouterr().out
+    written = msgspec.json.decode(json.read_bytes())
+    assert written["figures"] == {"all on": {"base": {"fg_p99_ms": 12.5}}}
+    assert written["config"]["scenario"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--runs", "0"], "--runs: at least 1"),
+        (["--devices", "9"], "--devices 9: from 10 to 100,000"),
+        (["--real", "--devices", "0"], "--devices 0: at least 1"),
+        (["--scenario", "calm"], "did you mean calm-day?"),
+    ],
+)
+def test_an_ablation_that_cannot_be(
+    arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["experiment", "ablation", *arguments]) == ExitCode.USAGE
+    assert line in capsys.readouterr().err

@@ -53,6 +53,8 @@ def ablation(*, options: Options | None = None) -> None:
     options = options or Options()
     if options.runs < 1:
         raise CommandError("--runs: at least 1")
+    if _devices(options) < 1:
+        raise CommandError(f"--devices {options.devices}: at least 1")
     console = Console()
     with results_file(options.json) as results:
         try:

@@ -1,11 +1,14 @@
 """`hwangso experiment stability`: outages of every size and length, control off and on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Final
 
 import trio
 from rich.console import Console
 
-from hwangso_tools.errors import CommandError, ExitCode, first_of
+from hwangso_tools.errors import CommandError, first_of
 from hwangso_tools.experiments import stability as experiment
 from hwangso_tools.experiments.processes import carry_out_all
 from hwangso_tools.experiments.stability import Cell
@@ -14,7 +17,7 @@ from hwangso_tools.experiments.stability_report import as_figures, grids, senten
 from hwangso_tools.experiments.trial import Finding
 from hwangso_tools.results import results_file
 
-TOLD_TIMES = 10
+TOLD_TIMES: Final = 10
 """How often a run says how far it is."""
 
 
@@ -57,7 +60,7 @@ def stability(
         if done * TOLD_TIMES // len(cells) > (done - 1) * TOLD_TIMES // len(cells):
             console.print(f"{done} of {len(cells)} cells", highlight=False)
 
-    with results_file(json) as results:
+    with results_file(json) as results, _picture_file(svg) as drawing:
         try:
             findings = trio.run(carry_out_all, cells, tell)
         except ExceptionGroup as group:
@@ -69,8 +72,8 @@ def stability(
             console.print(line, highlight=False)
         config = {"devices": devices, "seed": seed, "told": told, "bound_s": experiment.BOUND_S}
         results.write("experiment stability", as_figures(found), config)
-        if svg is not None:
-            _draw(svg, picture(found, _caption(devices, seed, told=told)))
+        if drawing is not None:
+            drawing.write(picture(found, _caption(devices, seed, told=told)))
 
 
 def _caption(devices: int, seed: int, *, told: bool) -> str:
@@ -82,8 +85,14 @@ def _caption(devices: int, seed: int, *, told: bool) -> str:
     )
 
 
-def _draw(svg: Path, content: str) -> None:
+@contextmanager
+def _picture_file(path: Path | None) -> Iterator[IO[str] | None]:
+    """Opened before the run, so that no run is wasted on a path that cannot be written."""
+    if path is None:
+        yield None
+        return
     try:
-        svg.write_text(content)
+        with path.open("w") as stream:
+            yield stream
     except OSError as error:
-        raise CommandError(f"--svg {svg}: {error.strerror}", ExitCode.STORAGE) from None
+        raise CommandError(f"--svg {path}: cannot be written: {error.strerror}") from None

@@ -154,13 +154,12 @@ class Play:
         about = self.terms.scenario.scenario
         devices, self._world = len(world.phones), world
         settle_s = max(SETTLE_MIN_S, devices / (SETTLE_LOAD * self.terms.capacity_per_s))
-        began_s = trio.current_time()
-        self.origin_s = began_s + settle_s + about.calm_seconds
+        self.origin_s = trio.current_time() + settle_s + about.calm_seconds
         self._recorder = Recorder(self.recording, self.origin_s, self.terms.speed)
         async with trio.open_nursery() as nursery:
             self._actors = [Actor(self, device, world, nursery) for device in range(devices)]
             for actor in self._actors:
-                actor.begin(began_s, settle_s)
+                actor.begin(settle_s)
             self._plan_events(world, nursery)
             nursery.start_soon(self._agenda.run)
             await trio.sleep_until(self.origin_s + about.seconds)
@@ -248,11 +247,12 @@ class Actor:
         self._alarms = 0
         """A plan to sleep or to wake holds as long as this number is the one it was made with."""
 
-    def begin(self, now_s: float, settle_s: float) -> None:
-        """The app is closed; be asleep or connect, as on any day."""
-        sleeps = self._rest.begins_asleep()
-        wait_s = self._rest.begins_after_s(settle_s)
-        self._plan_wake(settle_s + self._rest.sleep_s() if sleeps else wait_s)
+    def begin(self, settle_s: float) -> None:
+        """The app is closed; be asleep, or connect when it is this one's turn."""
+        if self._rest.begins_asleep():
+            self._plan_wake(settle_s + self._rest.sleep_s())
+        else:
+            self._plan_wake(settle_s * self._number / self._play.recording.devices)
         if not self._lies:
             self._plan_visit()
 

@@ -134,10 +134,6 @@ class Rest:
         background = self._background
         return self._rng.random() * (background.idle_s + background.sleep_s) < background.sleep_s
 
-    def begins_after_s(self, within_s: float) -> float:
-        """When it connects for the first time, otherwise."""
-        return within_s * self._rng.random()
-
     def idle_s(self) -> float:
         """How long the next connection lasts while it lies idle."""
         spread = self._background.idle_spread
