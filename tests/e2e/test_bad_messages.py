@@ -1,7 +1,8 @@
 """What a phone with keys can do wrong inside its session: it gets the documented answer, is
 counted, and nobody else notices. Somebody is online the whole time, and still served at the end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import cbor2
@@ -31,6 +32,8 @@ from hwangso_protocol.messages import (
     Sync,
     encode,
 )
+from hwangso_server.store import NewMessage, OnDone
+from hwangso_server.store.sqlite import SqliteStore
 
 MESSAGE_ID = bytes(16)
 
@@ -232,9 +235,17 @@ async def test_numbers_that_are_allowed_and_make_no_sense(
 
 
 @within(20)
-async def test_everything_at_once(server: Server, alice: ProfileState) -> None:
+async def test_everything_at_once(
+    server: Server, alice: ProfileState, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A thousand messages and as many questions in one go: each message is stored or put off, and
-    the session goes on."""
+    the session goes on. The disk is slow: it begins when the first was put off."""
+    append, held = SqliteStore.append, list[Callable[[], None]]()
+
+    def hold(store: SqliteStore, message: NewMessage, on_done: OnDone) -> None:
+        held.append(partial(append, store, message, on_done))
+
+    monkeypatch.setattr(SqliteStore, "append", hold)
     ids = {number.to_bytes(16, "big") for number in range(1_000)}
     async with live_client(server, resume_with(alice)) as client:
         for message_id in sorted(ids):
@@ -250,6 +261,9 @@ async def test_everything_at_once(server: Server, alice: ProfileState) -> None:
             elif isinstance(message, Error) and message.id is not None:
                 assert message.code is ErrorCode.BUSY
                 put_off.add(message.id)
+                monkeypatch.setattr(SqliteStore, "append", append)
+                while held:
+                    held.pop(0)()
         assert stored | put_off == ids
         assert stored
         assert put_off

@@ -175,3 +175,9 @@ async def settled(at: Place) -> bool:
             assert at.ground.accept(lane) is None
         at.clean_up()
     return False
+
+
+async def until_readable(caller: SocketCaller) -> None:
+    """Until the kernel has something to say about a caller, good or bad."""
+    with trio.fail_after(WITHIN_S):
+        await trio.lowlevel.wait_readable(caller._socket)

@@ -16,6 +16,7 @@ from tests.server.places import (
     place,
     settled,
     until,
+    until_readable,
     waits,
 )
 from tests.server.test_transport import WITHIN_S, receive_all, reset, tcp_pair
@@ -81,7 +82,8 @@ async def test_reading_what_was_reset(kind: Ground) -> None:
     async with place(kind) as at:
         stream, caller = await at.call()
         await reset(stream)
-        await until(lambda: caller.read() == b"")
+        await until_readable(caller)
+        assert [caller.read() for _ in range(3)] == [b""] * 3
         caller.close()
 
 
@@ -92,7 +94,7 @@ async def test_a_caller_that_hangs_up_is_gone(kind: Ground, abruptly: bool) -> N
         stream, caller = await at.call()
         assert [caller.is_gone() for _ in range(3)] == [False] * 3
         await (reset(stream) if abruptly else stream.aclose())
-        await until(caller.is_gone)
+        await until_readable(caller)
         assert [caller.is_gone() for _ in range(3)] == [True] * 3
         caller.close()
 

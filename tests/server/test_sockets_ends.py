@@ -13,6 +13,7 @@ from tests.server.places import (
     place,
     settled,
     until,
+    waits,
 )
 from tests.server.scripted import ScriptedProcessor
 from tests.server.test_transport import WITHIN_S, receive_all
@@ -22,6 +23,8 @@ from hwangso_protocol.hello import Intent
 from hwangso_server import lanes as lanes_module
 from hwangso_server.lanes import Lane
 from hwangso_server.limits import EMFILE_PAUSE_S
+from hwangso_server.processor import Work
+from hwangso_server.sockets import EpollGround
 
 # No file descriptors left
 
@@ -107,6 +110,32 @@ async def test_a_pause_ends_even_while_parked_ones_keep_it_busy(
         for stream, _ in parked:
             await stream.aclose()
         await caller.aclose()
+
+
+# Hang-ups
+
+
+async def test_hang_ups_that_a_turn_leaves_over_are_work() -> None:
+    """The epoll has told them and does not tell them again: the ground goes on by itself."""
+    async with place(Ground.EPOLL) as at:
+        parked = [await at.park() for _ in range(3)]
+        for stream, _ in parked:
+            await stream.aclose()
+        ground = at.ground
+        assert isinstance(ground, EpollGround)
+
+        def has_seen_all() -> bool:
+            at.look_around()
+            return len(ground.parking._gone) == len(parked)
+
+        await until(has_seen_all)
+        processor = ScriptedProcessor({Work.HANG_UP: 1.0})
+        for lost in (1, 2, 3):
+            assert not await waits(at)
+            processor.begin()
+            at.ground.clean_up(processor, until_s=0.5)
+            assert sum(peer.lost for _, peer in parked) == lost
+        assert await waits(at)
 
 
 # The end

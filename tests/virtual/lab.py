@@ -34,8 +34,8 @@ P = ParamSpec("P")
 LATENCY_S: Final = 0.05
 FLAT: Final = LinkProfile(LATENCY_S, jitter_s=0.0)
 LANES: Final = (Intent.FOREGROUND, Intent.BACKGROUND)
-SECONDS_MAX: Final = 30.0
-"""Real ones, for one test: a guard against a hang."""
+SECONDS_MAX: Final = 100.0
+"""Real ones, for one test: a guard against a hang, just before pytest-timeout's."""
 
 
 def virtually(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:

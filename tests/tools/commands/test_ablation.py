@@ -42,7 +42,7 @@ def test_a_table_and_what_it_says(
     tiny: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     json = tmp_path / "ablation.json"
-    arguments = ["--scenario", tiny, "--devices", "20", "--seed", "3", "--json", str(json)]
+    arguments = ["--scenario", tiny, "--devices", "40", "--seed", "3", "--json", str(json)]
     assert run(["experiment", "ablation", *arguments]) == ExitCode.OK
     out = capsys.readouterr().out
     assert out.count("seed 3: played\n") == 3
@@ -52,7 +52,7 @@ def test_a_table_and_what_it_says(
     assert written["command"] == "experiment ablation"
     assert written["config"] == {
         "scenario": tiny,
-        "devices": 20,
+        "devices": 40,
         "seed": 3,
         "runs": 1,
         "real": False,
@@ -70,7 +70,7 @@ def test_a_table_and_what_it_says(
 def test_the_same_seeds_say_the_same(tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
     tables: list[str] = []
     for seed in ("3", "3", "5"):
-        arguments = ["--scenario", tiny, "--devices", "20", "--runs", "2", "--seed", seed]
+        arguments = ["--scenario", tiny, "--devices", "40", "--seed", seed]
         assert run(["experiment", "ablation", *arguments]) == ExitCode.OK
         out = capsys.readouterr().out
         tables.append("".join(line for line in out.splitlines() if "seed" not in line))

@@ -28,27 +28,27 @@ def test_a_row_for_each_line_those_with_liars_last() -> None:
     lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
     rows = [line for line in lines if line and "─" not in line]
     assert rows[-7:] == [
-        "all on 100 % 1.5 s 1 min 40 s 2 1.1 3.0 50 s",
-        "lanes 75 % never never 15 min 0 2.4 20.0 never",
-        "hysteresis 100 % 1.5 s 1 min 40 s 2 1.1 3.0 50 s",
-        "control off 75 % never never 15 min 0 2.4 20.0 never",
+        "all on 100 % 1.5 60 40 2 1.1 3.0 50",
+        "lanes 75 % never never 900 0 2.4 20 never",
+        "hysteresis 100 % 1.5 60 40 2 1.1 3.0 50",
+        "control off 75 % never never 900 0 2.4 20 never",
         "20% lie:",
-        "all on 100 % 1.5 s 1 min 40 s 2 1.1 3.0 50 s",
-        "foreground-budget 100 % 9 s 1 min 9 s 2 1.1 3.0 50 s",
+        "all on 100 % 1.5 60 40 2 1.1 3.0 50",
+        "foreground-budget 100 % 9.0 60 9.0 2 1.1 3.0 50",
     ]
 
 
 def test_what_each_mechanism_buys_in_its_own_world() -> None:
     lanes, hysteresis, budget = sentences(FOUND)
     assert lanes == (
-        "without lanes: worse: app opens served 100 % -> 75 %, app open p99 1.5 s -> never, normal "
-        "after 1 min -> never, longest BG wait 40 s -> 15 min, second peak 1.1 -> 2.4, attempts a "
-        "device 3.0 -> 20.0, BG back after 50 s -> never; better: most deferrals 2 -> 0"
+        "without lanes: worse: FG opens served 100 % -> 75 %, FG p99 1.5 -> never s, FG well after "
+        "60 -> never s, BG wait max 40 -> 900 s, second peak 1.1 -> 2.4, tries a phone 3.0 -> 20, "
+        "BG back after 50 -> never s; better: most defers 2 -> 0"
     )
     assert hysteresis == "without hysteresis: nothing moves"
     assert budget == (
-        "without foreground-budget, where 20% lie: worse: app open p99 1.5 s -> 9 s; better: "
-        "longest BG wait 40 s -> 9 s"
+        "without foreground-budget, where 20% lie: worse: FG p99 1.5 -> 9.0 s; better: BG wait max "
+        "40 -> 9.0 s"
     )
 
 

@@ -65,8 +65,9 @@ async def test_who_is_cancelled_leaves_no_process(
 def test_a_process_ends_with_its_parent() -> None:
     """The parent starts a trial of hours, says its pid, and is killed."""
     parent = (
-        "import subprocess, sys, time\n"
-        "child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\n"
+        "import os, subprocess, sys, time\n"
+        "command = [*sys.argv[1:], str(os.getpid())]\n"
+        "child = subprocess.Popen(command, stdin=subprocess.PIPE)\n"
         "child.stdin.write(sys.stdin.buffer.read()); child.stdin.close()\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"

@@ -30,11 +30,11 @@ def test_a_grid_for_each_control() -> None:
     lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
     rows = [line for line in lines if line and "─" not in line]
     assert rows == [
-        "control off: seconds from the end of the outage until all are back",
+        "control off",
         "outage 50% 100%",
         "10 s 12 never",
         "5 min never never",
-        "control on: seconds from the end of the outage until all are back",
+        "control on",
         "outage 50% 100%",
         "10 s 11 70",
         "5 min 30 400",

@@ -13,7 +13,7 @@ from hwangso_tools.storm.figures import HOLDS_S
 from hwangso_tools.storm.recording import Recording
 from hwangso_tools.storm.scenario import About, Outage, Population, Scenario
 
-DEVICES = 20
+DEVICES = 40
 
 
 def outage(seconds: float = 60.0) -> Scenario:
@@ -64,7 +64,6 @@ def test_the_same_seed_gives_the_same_finding() -> None:
     first, again, other = (carry_out(Trial(outage(), True, seed)) for seed in (1, 1, 2))
     assert first == again != other
     assert isinstance(first, Finding)
-    assert first.back_after_s is not None
     assert first.attempts_per_device > 1
 
 

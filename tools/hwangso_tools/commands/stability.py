@@ -66,6 +66,7 @@ def stability(
         except ExceptionGroup as group:
             raise first_of(group) from group
         found = {cell: finding.back_after_s for cell, finding in findings.items()}
+        console.print("Seconds from the end of the outage until all phones are back, by share:")
         for grid in grids(found):
             console.print(grid)
         for line in sentences(found):

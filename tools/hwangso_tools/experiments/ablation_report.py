@@ -7,7 +7,6 @@ from typing import Final
 from rich import box
 from rich.table import Table
 
-from hwangso_tools.durations import in_words
 from hwangso_tools.experiments.ablation import (
     COLUMNS,
     LIARS_SHARE,
@@ -23,14 +22,14 @@ from hwangso_tools.storm.report import percent
 Found = Mapping[Line, Values]
 
 HEADINGS: Final = {
-    "fg_failures": "app opens served",
-    "fg_p99_s": "app open p99",
-    "response_normal_after_s": "normal after",
-    "max_bg_wait_s": "longest BG wait",
-    "max_deferrals": "most deferrals",
+    "fg_failures": "FG opens served",
+    "fg_p99_s": "FG p99, s",
+    "response_normal_after_s": "FG well after, s",
+    "max_bg_wait_s": "BG wait max, s",
+    "max_deferrals": "most defers",
     "second_peak_ratio": "second peak",
-    "attempts_per_device": "attempts a device",
-    "bg_back_after_s": "BG back after",
+    "attempts_per_device": "tries a phone",
+    "bg_back_after_s": "BG back after, s",
 }
 
 
@@ -56,9 +55,9 @@ def in_table(name: str, value: float) -> str:
         return "never"
     if name == "fg_failures":
         return percent(1 - value)
-    if name.endswith("_s"):
-        return in_words(value)
-    return f"{value:.0f}" if name == "max_deferrals" else f"{value:.1f}"
+    if name == "max_deferrals" or value >= 10:
+        return f"{value:,.0f}"
+    return f"{value:.1f}"
 
 
 def sentences(found: Found) -> list[str]:
@@ -85,7 +84,8 @@ def _moved(moved: list[Difference]) -> str:
 
 def _in_words(moved: Difference) -> str:
     before, after = (in_table(moved.column, value) for value in (moved.full, moved.without))
-    return f"{HEADINGS[moved.column]} {before} -> {after}"
+    name, _, unit = HEADINGS[moved.column].partition(", ")
+    return f"{name} {before} -> {after} {unit}".rstrip()
 
 
 def as_figures(found: Found) -> dict[str, Figure]:

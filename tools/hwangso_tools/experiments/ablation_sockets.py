@@ -85,7 +85,7 @@ def table(found: Found) -> Table:
                 values = parts[shows]
                 made.add_row(name, *(_in_table(values, column) for column in COLUMNS))
             elif not parts:
-                made.add_row(name, "no run counts")
+                made.add_row(name, *["-"] * len(COLUMNS))
     return made
 
 

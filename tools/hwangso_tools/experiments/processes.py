@@ -15,6 +15,7 @@ AT_ONCE_MAX: Final = 2
 """More cores than these are left to whoever else works on the machine."""
 
 COMMAND: Final = (sys.executable, "-m", "hwangso_tools.experiments.worker")
+"""Takes the pid of its parent as well."""
 
 Name = TypeVar("Name")
 
@@ -44,7 +45,7 @@ async def carry_out_all(
 
 async def _in_a_process(trial: Trial) -> Finding:
     done = await trio.run_process(
-        COMMAND,
+        (*COMMAND, str(os.getpid())),
         stdin=msgspec.json.encode(trial),
         capture_stdout=True,
         capture_stderr=True,

@@ -47,7 +47,7 @@ def as_figures(found: BackAfter) -> dict[str, Figure]:
 
 
 def _grid(found: BackAfter, control: bool) -> Table:
-    title = f"{control_name(control)}: seconds from the end of the outage until all are back"
+    title = control_name(control)
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     made.add_column("outage", no_wrap=True)
     for share in shares(found):

@@ -1,7 +1,7 @@
-"""A process for one trial: `python -m hwangso_tools.experiments.worker`, started by `processes`.
+"""A process for one trial: `python -m hwangso_tools.experiments.worker PID`. See `processes`.
 
 Takes a Trial on standard input and gives the Finding on standard output, both as JSON. It ends when
-its parent has.
+its parent, the process PID, has.
 """
 
 import os
@@ -17,7 +17,7 @@ from hwangso_tools.storm.play import Moment
 
 def main() -> None:
     """Carry out one trial."""
-    parent = os.getppid()
+    parent = int(sys.argv[1])
 
     def look(_: Moment) -> None:
         if os.getppid() != parent:

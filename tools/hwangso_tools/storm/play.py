@@ -33,9 +33,10 @@ from hwangso_tools.storm.recording import Recording
 from hwangso_tools.storm.scenario import Alert, Operator, Outage, Restart, Slowdown
 from hwangso_tools.virtual.deliveries import Deliveries
 
-SETTLE_LOAD: Final = 0.6
-"""Share of the capacity that the handshakes of the phones' first connects take, before the calm
-baseline begins."""
+SETTLE_LOAD: Final = 0.8
+"""Share of the capacity that the handshakes of the phones' first connects would take, before the
+calm baseline begins, if none of them slept; with all that belongs to a session they take three
+quarters."""
 
 SETTLE_MIN_S: Final = 10.0
 

@@ -1,6 +1,6 @@
 """Virtual time: the real server and real phones on one clock that jumps, in a network of its own.
 
-    def main() -> ...:
+    def main() -> None:
         run_virtual(story, seed=1)          # `clock`: the same seed gives the same run
 
     async def story() -> None:

@@ -4,7 +4,8 @@
 
 When every task waits, the clock jumps to the next deadline, so an hour takes as long as what
 happens in it. Trio runs the tasks of a batch in random order; here that order follows from the
-seed.
+seed. (A signal with a handler in Python, as a sampling profiler's, wakes a task of Trio's and so
+changes the order from there on.)
 
 A run must not hang, and a guard looks after that: an instrument, which Trio calls in each turn of
 its loop. It needs no thread and no signal: with a clock that jumps Trio never waits in the kernel,
