@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hwangso_tools.commands import stability as command
 from hwangso_tools.commands.tree import run
 from hwangso_tools.errors import ExitCode
 from hwangso_tools.experiments import stability
@@ -20,16 +21,26 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 def test_a_map_and_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     json, svg = tmp_path / "map.json", tmp_path / "map.svg"
-    arguments = ["--devices", "60", "--seed", "1", "--told", "--json", str(json), "--svg", str(svg)]
+    arguments = [
+        "--devices",
+        "100",
+        "--seed",
+        "1",
+        "--told",
+        "--json",
+        str(json),
+        "--svg",
+        str(svg),
+    ]
     assert run(["experiment", "stability", *arguments]) == ExitCode.OK
     out = capsys.readouterr().out
     assert "2 of 2 cells" in out
     assert "Control off: the crowd came back in 0 of 1 cells." in out
     assert "Control on: the crowd came back in 1 of 1 cells" in out
-    assert "not within 5 minutes. Virtual time, 60 phones, which are told" in svg.read_text()
+    assert "not within 5 minutes. Virtual time, 100 phones, which are told" in svg.read_text()
     written = msgspec.json.decode(json.read_bytes())
     assert written["command"] == "experiment stability"
-    assert written["config"] == {"devices": 60, "seed": 1, "told": True, "bound_s": 300.0}
+    assert written["config"] == {"devices": 100, "seed": 1, "told": True, "bound_s": 300.0}
     off, on = written["figures"]["cells"]
     assert (off["control"], off["back_after_s"]) == ("off", None)
     assert on["control"] == "on"
@@ -49,3 +60,15 @@ def test_a_map_that_cannot_be(
 ) -> None:
     assert run(["experiment", "stability", *arguments]) == ExitCode.USAGE
     assert line in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_no_empty_picture_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "carry_out_all", interrupted)
+    svg = tmp_path / "map.svg"
+    with pytest.raises(KeyboardInterrupt):
+        run(["experiment", "stability", "--svg", str(svg)])
+    assert not svg.exists()

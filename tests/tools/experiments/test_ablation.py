@@ -102,12 +102,12 @@ def test_the_foreground_budget_is_what_stops_liars() -> None:
     """Half of the phones have claimed foreground every other minute. The negative control is the
     run without the budget: there they take the places of people."""
     scenario = Scenario(
-        About(name="l", title="Liars", about="They lie.", seconds=120.0, calm_seconds=600.0),
+        About(name="l", title="Liars", about="They lie.", seconds=90.0, calm_seconds=420.0),
         population=Population(
-            devices=60,
+            devices=100,
             liars=0.5,
             background=Background(idle_s=60.0, sleep_s=20.0),
-            foreground=Foreground(opens_per_hour=6.0, stay_s=10.0),
+            foreground=Foreground(opens_per_hour=12.0, stay_s=10.0),
         ),
         event=(Outage(at_s=0.0, share=1.0, duration_s=5.0),),
     )
@@ -115,6 +115,7 @@ def test_the_foreground_budget_is_what_stops_liars() -> None:
         carry_out(Trial(scenario, True, 1, without)).figures.fg_success
         for without in ((), (Mechanism.FOREGROUND_BUDGET,))
     )
-    assert full == 1.0
+    assert full is not None
     assert believed is not None
+    assert full > 0.95
     assert believed < 0.8

@@ -8,7 +8,7 @@ from typing import IO, Final
 import trio
 from rich.console import Console
 
-from hwangso_tools.errors import CommandError, first_of
+from hwangso_tools.errors import CommandError, ExitCode, first_of
 from hwangso_tools.experiments import stability as experiment
 from hwangso_tools.experiments.processes import carry_out_all
 from hwangso_tools.experiments.stability import Cell
@@ -88,12 +88,19 @@ def _caption(devices: int, seed: int, *, told: bool) -> str:
 
 @contextmanager
 def _picture_file(path: Path | None) -> Iterator[IO[str] | None]:
-    """Opened before the run, so that no run is wasted on a path that cannot be written."""
+    """Opened before the run, like a results file; an empty one does not stay."""
     if path is None:
         yield None
         return
     try:
-        with path.open("w") as stream:
-            yield stream
+        stream = path.open("w")
     except OSError as error:
         raise CommandError(f"--svg {path}: cannot be written: {error.strerror}") from None
+    try:
+        with stream:
+            yield stream
+    except OSError as error:
+        raise CommandError(f"--svg {path}: {error.strerror}", ExitCode.STORAGE) from None
+    finally:
+        if path.is_file() and path.stat().st_size == 0:
+            path.unlink()
