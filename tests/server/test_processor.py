@@ -95,22 +95,3 @@ def test_every_work_has_its_share_of_a_resume() -> None:
 
 def test_there_is_a_work_for_each_kind_of_handshake() -> None:
     assert {kind.name for kind in Kind} <= {work.name for work in Work}
-
-
-async def test_a_slowed_one_sleeps_for_what_the_work_would_take(
-    autojump_clock: MockClock,
-) -> None:
-    """Ten resumes a second: a resume takes 0.1 s, a hello a tenth of that."""
-    slowed = SlowedProcessor(10.0)
-    for _ in range(2):
-        began_s = trio.current_time()
-        slowed.begin()
-        slowed.charge(Work.RESUME)
-        slowed.charge(Work.HELLO)
-        assert slowed.spent_s() == pytest.approx(0.11)
-        await slowed.settle()
-        assert trio.current_time() - began_s == pytest.approx(0.11)
-
-
-def test_every_work_has_its_share() -> None:
-    assert set(SHARES_OF_A_RESUME) == set(Work)

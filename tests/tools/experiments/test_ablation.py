@@ -112,10 +112,8 @@ def test_the_foreground_budget_is_what_stops_liars() -> None:
         event=(Outage(at_s=0.0, share=1.0, duration_s=5.0),),
     )
     full, believed = (
-        carry_out(Trial(scenario, True, 1, without)).figures.fg_success
+        carry_out(Trial(scenario, True, 3, without)).figures.fg_p99_s
         for without in ((), (Mechanism.FOREGROUND_BUDGET,))
     )
     assert full is not None
-    assert believed is not None
-    assert full > 0.95
-    assert believed < 0.8
+    assert believed is None or believed > 1.5 * full  # None: one in a hundred never got in
