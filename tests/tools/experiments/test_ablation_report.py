@@ -27,6 +27,7 @@ def test_a_row_for_each_line_those_with_liars_last() -> None:
     Console(file=shown, width=80).print(table(FOUND))
     lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
     rows = [line for line in lines if line and "─" not in line]
+    assert "…" not in shown.getvalue()
     assert rows[-7:] == [
         "all on 100 % 1.5 60 40 2 1.1 3.0 50",
         "lanes 75 % never never 900 0 2.4 20 never",
@@ -41,13 +42,13 @@ def test_a_row_for_each_line_those_with_liars_last() -> None:
 def test_what_each_mechanism_buys_in_its_own_world() -> None:
     lanes, hysteresis, budget = sentences(FOUND)
     assert lanes == (
-        "without lanes: worse: FG opens served 100 % -> 75 %, FG p99 1.5 -> never s, FG well after "
-        "60 -> never s, BG wait max 40 -> 900 s, second peak 1.1 -> 2.4, tries a phone 3.0 -> 20, "
-        "BG back after 50 -> never s; better: most defers 2 -> 0"
+        "without lanes: worse: FG served 100 % -> 75 %, FG p99 1.5 -> never s, FG well 60 -> "
+        "never s, BG wait 40 -> 900 s, second peak 1.1 -> 2.4, tries each 3.0 -> 20, BG back 50 -> "
+        "never s; better: most defers 2 -> 0"
     )
     assert hysteresis == "without hysteresis: nothing moves"
     assert budget == (
-        "without foreground-budget, where 20% lie: worse: FG p99 1.5 -> 9.0 s; better: BG wait max "
+        "without foreground-budget, where 20% lie: worse: FG p99 1.5 -> 9.0 s; better: BG wait "
         "40 -> 9.0 s"
     )
 

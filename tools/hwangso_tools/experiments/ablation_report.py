@@ -22,20 +22,21 @@ from hwangso_tools.storm.report import percent
 Found = Mapping[Line, Values]
 
 HEADINGS: Final = {
-    "fg_failures": "FG opens served",
+    "fg_failures": "FG served",
     "fg_p99_s": "FG p99, s",
-    "response_normal_after_s": "FG well after, s",
-    "max_bg_wait_s": "BG wait max, s",
+    "response_normal_after_s": "FG well, s",
+    "max_bg_wait_s": "BG wait, s",
     "max_deferrals": "most defers",
     "second_peak_ratio": "second peak",
-    "attempts_per_device": "tries a phone",
-    "bg_back_after_s": "BG back after, s",
+    "attempts_per_device": "tries each",
+    "bg_back_after_s": "BG back, s",
 }
+"""Of the columns; `storm.figures` and `Finding` say what each is."""
 
 
 def table(found: Found) -> Table:
     """A row for each line; those with liars come last."""
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 0))
     made.add_column("without", no_wrap=True)
     for column in COLUMNS:
         made.add_column(HEADINGS[column.name], justify="right")
