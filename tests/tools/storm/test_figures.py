@@ -178,6 +178,13 @@ def test_normal_before_the_last_trigger_is_not_the_end_of_it() -> None:
     assert figures(made).response_normal_after_s == 117.0
 
 
+def test_half_a_minute_of_luck_is_not_normal() -> None:
+    made = recording()
+    opens_take(made, 12.0, 12, 30, ready=False)
+    opens_take(made, 12.0, 70, 100, ready=False)
+    assert figures(made).response_normal_after_s == 87.0
+
+
 def test_what_is_given_up_is_not_normal() -> None:
     made = recording()
     opens_take(made, 12.0, 12, 80, ready=False)

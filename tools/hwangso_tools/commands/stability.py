@@ -70,7 +70,7 @@ def stability(
         for grid in grids(found):
             console.print(grid)
         for line in sentences(found):
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, soft_wrap=not console.is_terminal)
         config = {"devices": devices, "seed": seed, "told": told, "bound_s": experiment.BOUND_S}
         results.write("experiment stability", as_figures(found), config)
         if drawing is not None:

@@ -31,7 +31,8 @@ NORMAL_SHARE: Final = 0.9
 """Response is normal when so many of the app opens are."""
 
 HOLDS_S: Final = 30
-"""And has been for so long."""
+"""And has been for so long. The app opens of a small crowd are few: by chance none of them may meet
+a server in trouble for half a minute, so the next one must be normal, too."""
 
 GOODPUT_S: Final = 60
 """The busiest so many seconds show what the processor works for when it has most to do."""
@@ -55,9 +56,10 @@ class StormFigures:
     emergency_detected_after_s: float | None
     """From the first second with slow answers until the stage is EMERGENCY; 0 if it was already."""
     response_normal_after_s: float | None
-    """Until, with all triggers over, app opens have been normal for HOLDS_S: since then."""
+    """Until, with all triggers over, app opens have been normal for HOLDS_S and still are in the
+    next: since then."""
     stage_normal_after_s: float | None
-    """The same for the stage, which must be NORMAL."""
+    """Until, with all triggers over, the stage has been NORMAL for HOLDS_S: since then."""
     max_bg_wait_s: float
     """The longest time from a phone's first background attempt to its session, service given."""
     max_deferrals: int
@@ -178,7 +180,7 @@ def _response_normal_after_s(recording: Recording, first_s: int) -> float | None
             since_s = None
         elif since_s is None:
             since_s = start_s
-        if since_s is not None and start_s >= recording.triggers_end_s:
+        if since_s is not None and start_s >= max(recording.triggers_end_s, since_s + HOLDS_S):
             return float(since_s - first_s)
     return None
 
