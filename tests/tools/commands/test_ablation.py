@@ -96,6 +96,14 @@ def test_on_real_sockets(
     assert written["config"]["scenario"] is None
 
 
+def test_runs_on_sockets_that_do_not_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ablation_sockets, "measure", lambda *_: {"all on": {}, "lanes": {}})
+    assert run(["experiment", "ablation", "--real"]) == ExitCode.VERDICT
+    assert "no run counts" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

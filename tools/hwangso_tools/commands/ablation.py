@@ -100,6 +100,12 @@ def _on_sockets(console: Console, options: Options) -> dict[str, Figure]:
         console.print(line, highlight=False, soft_wrap=not console.is_terminal)
 
     found = ablation_sockets.measure(_devices(options), options.runs, say)
+    if not any(found.values()):
+        raise CommandError(
+            "no run counts: in none of them was the server the limit; use a quieter machine, with "
+            "two cores",
+            ExitCode.VERDICT,
+        )
     _show(console, ablation_sockets.table(found), [])
     return ablation_sockets.as_figures(found)
 

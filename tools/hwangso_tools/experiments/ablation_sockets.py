@@ -84,7 +84,7 @@ def table(found: Found) -> Table:
             if shows in parts:
                 values = parts[shows]
                 made.add_row(name, *(_in_table(values, column) for column in COLUMNS))
-            elif not parts:
+            elif not parts and not (name == OFF and shows is part):
                 made.add_row(name, *["-"] * len(COLUMNS))
     return made
 

@@ -77,3 +77,11 @@ async def test_one_part_needs_one_server(tmp_path: Path, monkeypatch: pytest.Mon
         with pytest.raises(Started) as started:
             await Program([part], without, lambda _: None).run(place)
         assert started.value.args == flags
+
+
+async def test_without_a_spoken_defer_none_is_measured(tmp_path: Path) -> None:
+    program = Program([Part.BASE], [Mechanism.SPOKEN_DEFER], lambda _: None)
+    figures = (await program.run(Place(tmp_path / "data", DEVICES, None))).figures
+    assert figures["base_bg_deferrals"] == 0
+    assert figures["base_bg_back"] == DEVICES
+    assert "defer_cost_ratio" not in figures
