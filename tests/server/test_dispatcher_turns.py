@@ -273,7 +273,6 @@ async def test_closing_refuses_those_who_wait(mock_clock: MockClock) -> None:
         people = scene.ground.call(FOREGROUND, "person", number=10 * ACCEPT_BATCH)
         await scene.until_begun(people[0])
         scene.dispatcher.close()
-        heard = sum(what.startswith("hello") for what in scene.order)
         begun = [caller for caller in people if caller.begun_s is not None]
         refused = [caller for caller in people if caller.heard]
         assert begun
