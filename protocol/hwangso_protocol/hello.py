@@ -6,7 +6,7 @@ nobody on the path can flip a tag without breaking the handshake.
 """
 
 import struct
-from enum import Enum, IntEnum
+from enum import IntEnum
 
 from msgspec import Struct
 
@@ -28,7 +28,7 @@ MIN_NOISE_BYTES = 48
 """An ephemeral key and an empty payload's tag; every pattern's first message has these."""
 
 
-class Intent(Enum):
+class Intent(IntEnum):
     """What a connect attempt is for. The value is the byte on the wire."""
 
     FOREGROUND = 0x46
@@ -66,8 +66,12 @@ class Hello(Struct, frozen=True, gc=False):
     resume_ticket: bytes
     deferral_ticket: bytes
     noise_message: bytes
-    prologue: bytes
     raw: bytes
+
+    @property
+    def prologue(self) -> bytes:
+        """The Noise prologue. Most of a storm is deferred and never asked for it."""
+        return prologue_of(self.raw[: -len(self.noise_message)])
 
 
 def encode_header(
@@ -148,7 +152,6 @@ def parse_hello(data: bytes) -> tuple[Hello, int] | None:
         resume_ticket=data[HEADER.size : resume_end],
         deferral_ticket=data[resume_end:before_noise],
         noise_message=data[before_noise:total],
-        prologue=prologue_of(data[:before_noise]),
         raw=data[:total],
     )
     return hello, total

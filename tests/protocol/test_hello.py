@@ -70,20 +70,17 @@ def test_what_is_encoded_is_parsed(
     ticket = resume_ticket if kind is Kind.RESUME else b""
     before_noise = encode_header(intent, kind, attempt, ticket, deferral_ticket, len(noise_message))
     raw = before_noise + noise_message
-    assert parse_hello(raw + behind) == (
-        Hello(
-            intent=intent,
-            kind=kind,
-            attempt=min(max(attempt, 1), 255),
-            resume_ticket=ticket,
-            deferral_ticket=deferral_ticket,
-            noise_message=noise_message,
-            prologue=PROLOGUE_LABEL + before_noise,
-            raw=raw,
-        ),
-        len(raw),
+    hello = Hello(
+        intent=intent,
+        kind=kind,
+        attempt=min(max(attempt, 1), 255),
+        resume_ticket=ticket,
+        deferral_ticket=deferral_ticket,
+        noise_message=noise_message,
+        raw=raw,
     )
-    assert prologue_of(before_noise) == PROLOGUE_LABEL + before_noise
+    assert parse_hello(raw + behind) == (hello, len(raw))
+    assert hello.prologue == PROLOGUE_LABEL + before_noise == prologue_of(before_noise)
 
 
 def test_an_incomplete_hello_waits_for_more() -> None:

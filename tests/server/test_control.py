@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.server.fakes import static_key
 
-from hwangso_protocol.answer import DEFER_KEY_LABEL, RefuseReason
+from hwangso_protocol.answer import RefuseReason
 from hwangso_protocol.hello import Intent, Kind
 from hwangso_server.admission import (
     Admit,
@@ -143,7 +143,6 @@ def test_slots_of_another_server_are_worth_nothing() -> None:
 def test_the_ticket_key_is_not_the_servers_own() -> None:
     """Nor is it told by anything else that is made from that: its label is its own."""
     assert DEFERRAL_KEY_LABEL == b"hwangso/1 deferral tickets"
-    assert DEFERRAL_KEY_LABEL != DEFER_KEY_LABEL
 
 
 def test_settings_take_the_place_of_the_defaults() -> None:

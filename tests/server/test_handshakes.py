@@ -13,7 +13,7 @@ from hwangso_server.handshakes import Admitted, HandshakeQueues
 
 INTENTS = st.sampled_from(Intent)
 HELLOS = {
-    kind: Hello(Intent.FOREGROUND, kind, 1, b"", b"", b"", b"", b"")
+    kind: Hello(Intent.FOREGROUND, kind, 1, b"", b"", b"", b"")
     for kind in (Kind.LOGIN, Kind.RESUME)
 }
 

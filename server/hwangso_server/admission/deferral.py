@@ -9,7 +9,7 @@ off without the server remembering it, also across a restart.
 | 8 | first deferral, ms since the epoch |
 | 1 | deferrals so far |
 | 8 | nonce: number of the server's run (4), sequence number (4) |
-| 16 | HMAC-SHA256, cut, over the device id and all of the above |
+| 16 | keyed BLAKE2b (RFC 7693) over the device id and all of the above |
 
 The device id is in the MAC and not in the ticket: it is no other device's, and does not tell an
 onlooker which device it is. Device 0 is anybody: who has no resume ticket is not known yet. What is
@@ -17,7 +17,7 @@ foreign, altered or another device's is no ticket.
 """
 
 import struct
-from hashlib import sha256
+from hashlib import blake2b
 from hmac import compare_digest
 
 from msgspec import Struct
@@ -26,15 +26,12 @@ from hwangso_protocol.hello import Intent
 
 FORMAT = 1
 TAG_BYTES = 16
-"""128 bits: nobody guesses it (RFC 2104, section 5: not under half of the hash)."""
+"""128 bits: nobody guesses it."""
 
 _BODY = struct.Struct("!BBQQBQ")
 _DEVICE = struct.Struct("!Q")
 _DEVICE_AND_BODY = struct.Struct("!QBBQQBQ")
 TICKET_BYTES = _BODY.size + TAG_BYTES
-_BLOCK_BYTES = 64
-_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class DeferralTicket(Struct, frozen=True, gc=False):
@@ -53,18 +50,13 @@ class DeferralTicket(Struct, frozen=True, gc=False):
 
 
 class DeferralTickets:
-    """Seals and opens tickets under one key.
-
-    HMAC (RFC 2104) is written out over hashlib, its two pads hashed beforehand: 0.8 us against 2.1
-    us for `hmac.digest`, for every device of a storm.
-    """
+    """Seals and opens tickets under one key. BLAKE2b, for every device of a storm needs a ticket:
+    0.5 us with the key hashed beforehand, against 2.0 us for `hmac.digest` with SHA-256."""
 
     def __init__(self, key: bytes) -> None:
-        if not 16 <= len(key) <= _BLOCK_BYTES:
+        if not 16 <= len(key) <= blake2b.MAX_KEY_SIZE:
             raise ValueError("a key has 16 to 64 bytes")
-        block = key.ljust(_BLOCK_BYTES, b"\0")
-        self._inner = sha256(block.translate(_INNER_PAD))
-        self._outer = sha256(block.translate(_OUTER_PAD))
+        self._keyed = blake2b(digest_size=TAG_BYTES, key=key)
 
     def seal(self, ticket: DeferralTicket) -> bytes:
         """The ticket's bytes."""
@@ -90,7 +82,6 @@ class DeferralTickets:
         return DeferralTicket(device_id, Intent(intent), slot_ms, first_deferred_ms, count, nonce)
 
     def _tag(self, authentic: bytes) -> bytes:
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(authentic)
-        outer.update(inner.digest())
-        return outer.digest()[:TAG_BYTES]
+        tag = self._keyed.copy()
+        tag.update(authentic)
+        return tag.digest()
