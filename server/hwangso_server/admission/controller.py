@@ -22,6 +22,8 @@ Pure: `now_s` is an argument and never goes back; chance is injected.
 from collections.abc import Callable
 from math import ceil
 
+from msgspec.structs import replace
+
 from hwangso_protocol.answer import DeferReason, RefuseReason
 from hwangso_protocol.hello import Intent, Kind
 from hwangso_protocol.limits import UNAUTHENTICATED_DEFER_MAX_S
@@ -152,9 +154,11 @@ class AdmissionController:
                 device_id or ANYBODY, arrival.deferral_ticket, promise, now_s
             )
         if promise is not None and (promise.intent is _FOREGROUND) != foreground:
-            if foreground:  # the app was opened while it had a slot as background
+            if foreground:  # the app was opened while it had a slot as background; its age stays
                 self._promises.keep(promise)
-            promise = None
+                promise = replace(promise, intent=_FOREGROUND, slot_s=now_s)
+            else:
+                promise = None
         if foreground:
             return self._decide_foreground(arrival, record, promise, now_s)
         return self._decide_background(arrival, promise, now_s)
@@ -266,9 +270,8 @@ class AdmissionController:
         limit = self._foreground_limit if stages.stage < Stage.SHIELD else self._shield_limit
         rule = Rule.FOREGROUND
         if weight >= limit and stages.overflow(StageRule.FOREGROUND_FULL, now_s) is Stage.SHIELD:
-            has_aged_room = weight < limit * self._settings.aged_factor
-            is_aged = has_aged_room and self._is_aged(promise, now_s)
-            rule = Rule.AGE if is_aged else Rule.FOREGROUND_FULL
+            age_wins = self._does_age_win(promise, weight, limit, now_s)
+            rule = Rule.AGE if age_wins else Rule.FOREGROUND_FULL
         elif stages.stage is Stage.SHIELD and self._has_one_waiting(record, now_s):
             rule = Rule.ONE_ATTEMPT
         if rule.outcome is Outcome.ADMITTED:
@@ -329,22 +332,26 @@ class AdmissionController:
 
     def _rule_for_due(self, promise: Promise, now_s: float) -> Rule:
         """For background whose slot has come, above NORMAL."""
-        settings = self._settings
         weight, limit = self._pressure.background.weight, self._background_limit
         if weight < limit:
             return Rule.DUE
-        if promise.count >= settings.deferrals_max:
-            return Rule.AGE
-        if self._is_aged(promise, now_s) and weight < limit * settings.aged_factor:
-            return Rule.AGE
-        return Rule.QUEUE_FULL
+        age_wins = self._does_age_win(promise, weight, limit, now_s)
+        return Rule.AGE if age_wins else Rule.QUEUE_FULL
 
-    def _is_aged(self, promise: Promise | None, now_s: float) -> bool:
+    def _does_age_win(
+        self, promise: Promise | None, weight: float, limit: float, now_s: float
+    ) -> bool:
+        """Over a full queue: with some age there is more room, with more there is room."""
         settings = self._settings
-        return promise is not None and (
+        if promise is None or promise.slot_s > now_s + settings.slot_tolerance_s:
+            return False
+        if promise.count >= settings.deferrals_max:
+            return True
+        is_aged = (
             promise.count >= settings.aged_deferrals
             or now_s - promise.first_deferred_s >= settings.horizon_s
         )
+        return is_aged and weight < limit * settings.aged_factor
 
     def _has_one_waiting(self, record: Record | None, now_s: float) -> bool:
         """Whether a device's last foreground attempt may still be waiting for its turn."""

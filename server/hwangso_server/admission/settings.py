@@ -113,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     aged_deferrals: int = 3
     """Deferrals after which age wins."""
     deferrals_max: int = 4
-    """Background devices are never deferred more often."""
+    """Nobody who keeps to the slots is deferred more often."""
     background_min_share: float = 0.05
     """Slots are handed out at no less than this share of the processor, which the dispatcher gives
     to background whatever foreground does: else a burst of people would send phones away for ten

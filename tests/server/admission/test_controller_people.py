@@ -108,6 +108,34 @@ def test_people_deferred_often_have_twice_the_room() -> None:
     assert controlled.explain().rule is Rule.AGE
 
 
+def test_after_four_deferrals_there_is_room() -> None:
+    controlled = Controlled()
+    controlled.pin(Stage.SHIELD)
+    controlled.fill(FG, SHIELD_HOLD_FG)
+    for attempt in range(1, 4):
+        deferral = controlled.deferred(FG, attempt=attempt)
+        controlled.now_s += deferral.wait_ms / 1000
+    controlled.pin(Stage.EMERGENCY)
+    controlled.fill(FG, 2 * SHIELD_HOLD_FG)
+    controlled.pin(Stage.SHIELD)
+    deferral = controlled.deferred(FG, attempt=4)
+    assert controlled.explain().deferrals == 4
+    controlled.deferred(FG, attempt=5)  # early
+    controlled.now_s += deferral.wait_ms / 1000
+    assert controlled.hello(FG, attempt=6) == Admit(FG)
+    assert controlled.explain().rule is Rule.AGE
+
+
+def test_who_opens_the_app_takes_the_age_of_the_background_along() -> None:
+    controlled = busy()
+    for _ in range(3):
+        controlled.now_s += controlled.deferred(BG).wait_ms / 1000
+    controlled.fill(FG, SHIELD_HOLD_FG)
+    controlled.pin(Stage.SHIELD)
+    assert controlled.hello(FG) == Admit(FG)
+    assert (controlled.explain().rule, controlled.explain().deferrals) == (Rule.AGE, 3)
+
+
 def test_a_slot_for_people_is_none_for_machines() -> None:
     """Else a claim would be a way around the budget."""
     controlled = Controlled()
