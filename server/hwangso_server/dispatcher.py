@@ -46,8 +46,9 @@ from hwangso_server.limits import (
 )
 from hwangso_server.processor import Processor, Work
 
-LIVE_SLICE_RESUMES: Final = 6.0
-"""What live sessions get of a modelled turn, in resumes: 2 ms at 0.3 ms each."""
+LIVE_SLICE_RESUMES: Final = LIVE_SLICE_S / (TURN_BUDGET_S - LIVE_SLICE_S)
+"""What live sessions get of a modelled turn, in resumes: foreground gets one handshake in each, and
+so the share that it has of a real turn."""
 
 
 class Order(Enum):
