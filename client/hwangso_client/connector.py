@@ -262,7 +262,10 @@ class Connector:
         if ended.end is SessionEnd.CLOSED:
             self.link.closed(now)
         else:
-            self.link.ended(now, ended.reason)
+            if not self.link.user_waits:
+                self._opened_at = now
+            on_screen = self.app_state is AppState.FOREGROUND
+            self.link.ended(now, ended.reason, on_screen=on_screen)
             self.last_failure = f"{ended.end.value}: {ended.detail}"
         self._observer(SessionEnded(ready_at, now, ended.end, ended.detail))
 

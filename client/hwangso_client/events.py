@@ -78,8 +78,9 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class AppReady:
-    """The app was opened at `intended_at` and its session is ready; attempts between them may
-    have failed. On a connection that was live the two times are the same."""
+    """The app was opened at `intended_at`, or lost its session then while on the screen, and its
+    session is ready; attempts between them may have failed. On a connection that was live the two
+    times are the same."""
 
     intended_at: float
     ready_at: float

@@ -140,7 +140,7 @@ class Link:
         self.policy = DEFAULT_POLICY
         """That of the last Welcome."""
         self.user_waits = False
-        """The user opened the app and has no ready session yet."""
+        """The user looks at the app, and it has no ready session yet."""
         self.replaced = False
         """Another phone with the same key took over: two of them must not fight for the session,
         so this one stays off until its user opens the app."""
@@ -271,8 +271,9 @@ class Link:
         else:
             self._back_off(now)
 
-    def ended(self, now: float, reason: ByeReason | None) -> None:
-        """The session is over, with the reason of the server's Bye if there was one."""
+    def ended(self, now: float, reason: ByeReason | None, *, on_screen: bool = False) -> None:
+        """The session is over, with the reason of the server's Bye if there was one. `on_screen`:
+        the user was looking at the app, and waits from now on."""
         self.closed(now)
         if reason is ByeReason.REVOKED:
             self.stopped = Stopped(ErrorCode.DEVICE_REVOKED)
@@ -282,6 +283,7 @@ class Link:
             self.replaced = True
             self.next_at = inf
         else:
+            self.user_waits = on_screen
             self._back_off(now)
 
     def closed(self, now: float) -> None:
@@ -290,6 +292,7 @@ class Link:
         if now - self._ready_at >= HELD_AFTER_S:
             self._attempts = 0
             self._backoff.reset()
+            self._foreground_backoff.reset()
 
     def _resume_failed(self, now: float) -> None:
         """After a resume, log in: at once for a user who waits, else by back-off like any retry."""

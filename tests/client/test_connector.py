@@ -42,7 +42,7 @@ from hwangso_client.link import HELD_AFTER_S
 from hwangso_client.profile import MemoryProfile
 from hwangso_protocol.answer import RefuseReason
 from hwangso_protocol.hello import Intent, Kind
-from hwangso_protocol.messages import ByeReason, ErrorCode, Foreground, Policy, Received
+from hwangso_protocol.messages import ByeReason, ErrorCode, Policy, Received
 
 
 def ended(events: Sequence[DeviceEvent]) -> list[AttemptEnded]:
@@ -78,8 +78,7 @@ async def test_after_a_cut_it_resumes_in_the_background_by_back_off(
     autojump_clock: MockClock,
 ) -> None:
     async with open_server() as server, server.phone("alice") as phone:
-        await phone.open_app()
-        await trio.sleep(HELD_AFTER_S)
+        await connect_by_itself(server, phone)
         cut_at = trio.current_time()
         (await server.online("alice")).cut()
         server.put("alice", "missed")
@@ -94,8 +93,43 @@ async def test_after_a_cut_it_resumes_in_the_background_by_back_off(
         assert cut_at + 1.0 < again.at <= cut_at + 3.0, "from the base to three times as long"
         assert again.attempt == 1
         assert (await phone.next_message()).body == "missed"
-        await trio.sleep(1)
-        assert server.sent(Foreground) == [Foreground()], "the app is still on the screen"
+
+
+async def test_a_cut_while_the_app_is_on_the_screen_leaves_somebody_waiting(
+    autojump_clock: MockClock,
+) -> None:
+    events: list[DeviceEvent] = []
+    async with open_server() as server, server.phone("alice", events=events) as phone:
+        await phone.open_app()
+        await trio.sleep(HELD_AFTER_S)
+        cut_at = trio.current_time()
+        (await server.online("alice")).cut()
+        await phone.wait_state(LinkState.WAITING)
+        await phone.wait_ready()
+        again = server.hellos[-1]
+        assert (again.intent, again.lane) == (Intent.FOREGROUND, Intent.FOREGROUND)
+        assert cut_at < again.at <= cut_at + 1.0, (
+            "a server cuts many together"
+        )
+        ready = [event for event in events if isinstance(event, AppReady)]
+        assert [event.intended_at for event in ready] == [0, cut_at]
+        await phone.leave_app()
+        (await server.online("alice")).cut()
+        await phone.wait_state(LinkState.WAITING)
+        await phone.wait_ready()
+        assert server.intents()[-1] == ("RESUME", "BG")
+
+
+async def test_a_server_that_drops_people_is_not_tried_faster_and_faster(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_server() as server, server.phone("alice") as phone:
+        await phone.open_app()
+        for _ in range(30):
+            (await server.online("alice")).cut()
+            await phone.wait_state(LinkState.WAITING)
+            await phone.wait_ready()
+        assert trio.current_time() > 15, "half a second on average at first, and then a second"
 
 
 async def test_each_resume_takes_a_new_ticket(autojump_clock: MockClock) -> None:

@@ -167,7 +167,7 @@ async def test_a_user_who_connects_gets_the_messages_with_the_welcome(
         assert bodies(tuple(phone.inbox)) == ["one", "two"]
 
 
-async def test_an_app_on_the_screen_is_not_in_the_background_whatever_its_connect_said(
+async def test_an_app_on_the_screen_gets_what_it_missed_in_an_emergency_too(
     autojump_clock: MockClock,
 ) -> None:
     async with open_server() as server, server.phone("alice") as phone:
@@ -178,7 +178,7 @@ async def test_an_app_on_the_screen_is_not_in_the_background_whatever_its_connec
         await cut(server, phone)
         server.put("alice", "one", "two")
         await phone.wait_ready()
-        assert server.intents()[-1] == ("RESUME", "BG")
+        assert server.intents()[-1] == ("RESUME", "FG")
         assert [(await phone.next_message()).body for _ in range(2)] == ["one", "two"]
 
 

@@ -138,6 +138,7 @@ async def test_both_lanes_on_one_port(folder: Path) -> None:
     async with running_server(folder, port=0) as server:
         assert server.address.foreground_port == server.address.background_port
         async with phone(server, "alice", observer=diary) as alice:
+            await alice.leave_app()
             alice.radio.handover()
             await diary.until(lambda: len(diary.logins) == 2)
             await alice.send("alice", "hi")

@@ -76,7 +76,7 @@ async def test_the_phone_finds_a_server_that_is_gone() -> None:
             await diary.until(lambda: diary.ended)
         assert diary.ended[0].end is SessionEnd.DEAD_PEER
         await alice.wait_ready()
-        assert diary.logins[1:] == [(Kind.RESUME, Intent.BACKGROUND)]
+        assert diary.logins[1:] == [(Kind.RESUME, Intent.FOREGROUND)]
         await alice.send("alice", "back")
         assert (await alice.next_message()).body == "back"
         assert len(world.server.core.presence) == 1

@@ -104,4 +104,4 @@ async def test_kill_while_200_devices_send(folder: Path) -> None:
 
     assert ledger.copies == dict.fromkeys(owed, 1)
     assert len(ledger.diary.logins) == len(devices)
-    assert set(ledger.diary.logins) == {(Kind.RESUME, Intent.BACKGROUND)}
+    assert set(ledger.diary.logins) == {(Kind.RESUME, Intent.FOREGROUND)}

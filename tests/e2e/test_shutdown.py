@@ -27,7 +27,7 @@ async def test_bye_and_back(folder: Path) -> None:
         async with running_server(folder, network=first.network):
             assert (await alice.next_message()).body == "written while there was no server"
             await bob.wait_sent()
-    assert diary.logins == [(Kind.ENROL, Intent.FOREGROUND), (Kind.RESUME, Intent.BACKGROUND)]
+    assert diary.logins == [(Kind.ENROL, Intent.FOREGROUND), (Kind.RESUME, Intent.FOREGROUND)]
 
 
 @within(30)

@@ -13,7 +13,7 @@ from hwangso_server.folder import DataFolder
 
 @within(30)
 async def test_restart_with_a_changed_ticket_key(folder: Path) -> None:
-    """Nobody opens the app: the phone is refused once, and logs in as BACKGROUND."""
+    """The app stays on the screen: the phone is refused once, and logs in as FOREGROUND."""
     diary = Diary()
     async with running_server(folder) as first, phone(first, "alice", observer=diary) as alice:
         await first.stop()
@@ -24,12 +24,12 @@ async def test_restart_with_a_changed_ticket_key(folder: Path) -> None:
             await alice.send("alice", "back again")
             assert (await alice.next_message()).body == "back again"
             assert await second.count("refused.ticket_invalid") == 1
-            assert await second.count("session.login.BG") == 1
+            assert await second.count("session.login.FG") == 1
     refused, welcomed = [
         ended for ended in diary.attempts if ended.outcome is not Outcome.CONNECT_FAILED
     ]
     assert (refused.attempt.kind, refused.outcome) == (Kind.RESUME, Outcome.REFUSED)
-    assert (welcomed.attempt.kind, welcomed.attempt.intent) == (Kind.LOGIN, Intent.BACKGROUND)
+    assert (welcomed.attempt.kind, welcomed.attempt.intent) == (Kind.LOGIN, Intent.FOREGROUND)
 
 
 @within(30)

@@ -50,7 +50,7 @@ async def test_offline_then_sync(server: Server) -> None:
             assert (await alice.next_message()).body == "안녕"
             alice.radio.handover()
             await diary.until(lambda: len(diary.logins) == 2)
-    assert diary.logins == [(Kind.RESUME, Intent.FOREGROUND), (Kind.RESUME, Intent.BACKGROUND)]
+    assert diary.logins == [(Kind.RESUME, Intent.FOREGROUND), (Kind.RESUME, Intent.FOREGROUND)]
 
 
 @pytest.mark.parametrize("lane", Intent)
