@@ -29,23 +29,21 @@ from structlog.typing import FilteringBoundLogger
 from hwangso_protocol.hello import Intent
 from hwangso_server.admin import serve_admin
 from hwangso_server.admission import Stage
-from hwangso_server.admission.mechanism import Mechanism
+from hwangso_server.assembly import lanes_wanted, make_dispatcher, start_core
 from hwangso_server.collector import collect_while_calm, full_collections_postponed
-from hwangso_server.config import Config, Control
-from hwangso_server.control import make_admission
+from hwangso_server.config import Config
 from hwangso_server.core import Core
-from hwangso_server.dispatcher import Dispatcher, Order, Turn
-from hwangso_server.environment import Environment, system_environment
+from hwangso_server.dispatcher import Dispatcher, Turn
+from hwangso_server.environment import system_environment
 from hwangso_server.folder import DataFolder, DataFolderError
 from hwangso_server.keys import Keys
 from hwangso_server.lanes import Lane, ListenError, open_lane
 from hwangso_server.limits import HOUSEKEEPING_INTERVAL_S, RESERVED_DESCRIPTORS
 from hwangso_server.live_administration import LiveAdministration
-from hwangso_server.passwords import Passwords
 from hwangso_server.processor import RealProcessor, SlowedProcessor
 from hwangso_server.sockets import EpollGround, SocketGround, StreamGround
 from hwangso_server.stopping import Stop, stop_signals
-from hwangso_server.store.interface import DatabaseUnusable, Store, StoreFailed
+from hwangso_server.store.interface import DatabaseUnusable, StoreFailed
 from hwangso_server.store.sqlite import open_sqlite
 
 E = TypeVar("E", bound=Exception)
@@ -75,6 +73,7 @@ async def _serve(config: Config, announce: Callable[[str], None], stop: Stop) ->
         folder = open_things.enter_context(DataFolder.open(Path(config.data)))
         keys = Keys.open(folder, environment.random_bytes, environment.clock.wall_ms())
         lanes = _open_lanes(config, open_things)
+        connections_max = _connections_max(config)
         core: Core | None = None
 
         def flush() -> None:
@@ -85,49 +84,51 @@ async def _serve(config: Config, announce: Callable[[str], None], stop: Stop) ->
             open_sqlite(folder.database, on_batch_end=flush) as store,
             trio.open_nursery() as nursery,
         ):
-            core = _make_core(config, nursery, store, keys, environment)
-            await core.load_revocations()
             nursery.start_soon(store.wait_failed)
             await nursery.start(_watch_database, folder.database)
-            nursery.start_soon(core.run)
+            core = await start_core(
+                nursery,
+                config,
+                store=store,
+                keys=keys,
+                environment=environment,
+                connections_max=connections_max,
+            )
             nursery.start_soon(collect_while_calm, partial(_is_calm, core))
             handler = LiveAdministration(core, keys, stop.asked)
             await nursery.start(serve_admin, folder.admin_socket, handler)
             with _make_ground(lanes, core) as ground:
                 async with trio.open_nursery() as serving:
                     await serving.start(ground.run)
-                    announce_ready = partial(announce, _ready_line(config, lanes, keys))
-                    await _serve_until_told(core, ground, serving, stop, announce_ready)
+                    dispatcher = _make_dispatcher(core, ground, connections_max)
+                    serving.start_soon(dispatcher.run)
+                    announce(_ready_line(config, lanes, keys))
+                    await stop.asked.wait()
+                    await _say_goodbye(core, dispatcher, ground, stop)
                     serving.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
         log.info("stopped", **core.counts.snapshot())
 
 
-async def _serve_until_told(
-    core: Core,
-    ground: SocketGround,
-    serving: trio.Nursery,
-    stop: Stop,
-    announce_ready: Callable[[], None],
-) -> None:
-    config, slowed_to = core.config, core.config.slowed_to
-    dispatcher = Dispatcher(
+def _make_dispatcher(core: Core, ground: SocketGround, connections_max: int) -> Dispatcher:
+    slowed_to = core.config.slowed_to
+    return make_dispatcher(
         core,
         ground,
         RealProcessor() if slowed_to is None else SlowedProcessor(slowed_to),
-        connections_max=_connections_max(config),
-        order=Order.INTENT if config.control is Control.ON else Order.ARRIVAL,
-        peer_check=config.control is Control.ON and Mechanism.PEER_CHECK not in config.without,
+        connections_max=connections_max,
         turn=None if slowed_to is None else Turn.of_modelled(slowed_to),
     )
-    serving.start_soon(dispatcher.run)
-    announce_ready()
-    await stop.asked.wait()
+
+
+async def _say_goodbye(
+    core: Core, dispatcher: Dispatcher, ground: SocketGround, stop: Stop
+) -> None:
     log.info("stopping", sessions=len(core.presence))
     dispatcher.close()
     async with trio.open_nursery() as saying_goodbye:
         saying_goodbye.start_soon(_cancel_when, stop.hurry, saying_goodbye.cancel_scope)
-        with trio.move_on_after(config.shutdown_deadline_s):
+        with trio.move_on_after(core.config.shutdown_deadline_s):
             await core.say_goodbye()
             await ground.wait_empty()
         saying_goodbye.cancel_scope.cancel()
@@ -163,32 +164,6 @@ async def _watch_database(
             )
 
 
-def _make_core(
-    config: Config,
-    nursery: trio.Nursery,
-    store: Store,
-    keys: Keys,
-    environment: Environment,
-) -> Core:
-    passwords = Passwords(
-        memory_kib=config.argon2_memory_kib,
-        iterations=config.argon2_iterations,
-        at_once=config.enrolments_at_once,
-    )
-    admission = make_admission(
-        config, environment, keys.static, sessions_max=_connections_max(config)
-    )
-    return Core(
-        config,
-        nursery=nursery,
-        store=store,
-        keys=keys,
-        passwords=passwords,
-        admission=admission,
-        environment=environment,
-    )
-
-
 def _make_ground(lanes: list[Lane], core: Core) -> SocketGround:
     if hasattr(select, "epoll"):
         return EpollGround(lanes, core.counts)
@@ -211,22 +186,18 @@ def _connections_possible() -> int:
 
 
 def _open_lanes(config: Config, open_things: ExitStack) -> list[Lane]:
-    wanted: list[tuple[int, Intent | None]]
-    if config.port is not None:
-        wanted = [(config.port, None)]
-    elif Mechanism.LANES in config.without:
-        wanted = [(config.foreground_port, None)]
-    else:
-        wanted = [
-            (config.foreground_port, Intent.FOREGROUND),
-            (config.background_port, Intent.BACKGROUND),
-        ]
     lanes = []
-    for port, intent in wanted:
-        lane = open_lane(config.host, port, intent)
+    for intent in lanes_wanted(config):
+        lane = open_lane(config.host, _port(config, intent), intent)
         open_things.enter_context(closing(lane.listener))
         lanes.append(lane)
     return lanes
+
+
+def _port(config: Config, intent: Intent | None) -> int:
+    if config.port is not None:
+        return config.port
+    return config.background_port if intent is Intent.BACKGROUND else config.foreground_port
 
 
 def _ready_line(config: Config, lanes: list[Lane], keys: Keys) -> str:

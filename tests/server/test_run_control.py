@@ -49,7 +49,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Made]:
         made.append(Made(core, ground, processor, options))
         return Dispatcher(core, ground, processor, **options)
 
-    monkeypatch.setattr("hwangso_server.run.Dispatcher", make)
+    monkeypatch.setattr("hwangso_server.assembly.Dispatcher", make)
     return made
 
 

@@ -72,6 +72,15 @@ async def test_kill_and_restart_on_the_same_folder(tmp_path: Path) -> None:
         assert second.server_key == first.server_key
 
 
+async def test_the_next_one_listens_where_it_is_told_to(tmp_path: Path) -> None:
+    data = f"--data={tmp_path / 'data'}"
+    async with child_server([data]) as first:
+        address = first.address
+    flags = [f"--foreground-port={address.foreground_port}"]
+    async with child_server([data, *flags, "--background-port=0"]) as second:
+        assert second.address.foreground_port == address.foreground_port
+
+
 async def test_a_wrong_argument_is_the_childs_own_line_and_code(tmp_path: Path) -> None:
     with pytest.raises(ServerDidNotStart, match="--keepalive-s: 0 is not allowed") as caught:
         async with child_server(["--data", str(tmp_path / "data"), "--keepalive-s", "0"]):

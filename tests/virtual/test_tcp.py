@@ -1,4 +1,5 @@
-"""Virtual TCP, seen from its two ends: order, retransmission, closing, resets, the window.
+"""Virtual TCP, seen from its two ends: order, retransmission, closing, resets. The window, and
+the stream above all this, are in `test_stream`.
 
 The link takes LATENCY_S (50 ms) one way unless a test says otherwise. A connection's packets arrive
 in this order: 1 the SYN, 2 its answer, 3 the hello.
@@ -11,9 +12,7 @@ import trio
 import trio.testing
 from tests.virtual.lab import FLAT, FussyLink, at, open_lab, virtually
 
-from hwangso_server.limits import READ_BYTES
 from hwangso_tools.virtual.link import LinkProfile
-from hwangso_tools.virtual.tcp import WINDOW_BYTES
 
 
 @virtually
@@ -265,78 +264,3 @@ async def test_a_phone_that_gave_up_connecting_resets_what_comes_late() -> None:
             "0.150000 #1 -> RST",
         ]
         assert lab.ground.accept(lab.ground.lanes[0]) is None
-
-
-@virtually
-async def test_a_stream_that_was_closed_here() -> None:
-    async with open_lab() as lab:
-        stream, _ = await lab.call()
-
-        async def read() -> None:
-            with pytest.raises(trio.ClosedResourceError):
-                await stream.receive_some()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read)
-            await trio.testing.wait_all_tasks_blocked()
-            await stream.aclose()
-        with pytest.raises(trio.ClosedResourceError):
-            await stream.send_all(b"x")
-        with pytest.raises(trio.ClosedResourceError):
-            await stream.receive_some()
-        await stream.aclose()
-        assert [line for line in lab.lines if "FIN" in line] == []  # it is on its way
-        await at(1)
-        assert len([line for line in lab.lines if "FIN" in line]) == 1
-
-
-# The window
-
-
-@virtually
-async def test_a_sender_waits_for_a_reader_that_is_behind() -> None:
-    async with open_lab() as lab:
-        stream, caller = await lab.call(b"h")
-        caller.read()
-        done_at: list[float] = []
-
-        async def send() -> None:
-            await stream.send_all(bytes(WINDOW_BYTES + 10))
-            done_at.append(trio.current_time())
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send)
-            await trio.sleep(5)
-            assert not done_at
-            read = len(caller.read() or b"")
-            assert read == READ_BYTES
-            await trio.sleep(1)
-        assert done_at == [pytest.approx(5.15 + 0.05)]  # when the news of room is back
-        while data := caller.read():
-            read += len(data)
-        assert read == WINDOW_BYTES + 10
-
-
-@virtually
-async def test_a_waiting_sender_hears_of_a_reset() -> None:
-    async with open_lab() as lab:
-        stream, caller = await lab.call()
-
-        async def send() -> None:
-            with pytest.raises(trio.BrokenResourceError):
-                await stream.send_all(bytes(2 * WINDOW_BYTES))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send)
-            await trio.sleep(1)
-            caller.close()
-
-
-@virtually
-async def test_reading_in_small_pieces() -> None:
-    async with open_lab() as lab:
-        stream, caller = await lab.call()
-        caller.read()
-        caller.answer(b"abcdefg")
-        pieces = [await stream.receive_some(3) for _ in range(4)]
-        assert pieces == [b"abc", b"def", b"g", b""]

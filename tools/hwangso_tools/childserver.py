@@ -41,8 +41,8 @@ LOG_SHOWN_MAX_BYTES: Final = 65_536
 """The newest part of the child's log, which lives in a temporary file. The log itself is small:
 the server writes nothing for what a stranger does."""
 
-_CHILD: Final = ("--until-stdin-closes", "--foreground-port", "0", "--background-port", "0")
-"""Free ports, unless the arguments behind say otherwise."""
+_PORTS: Final = ("--foreground-port", "--background-port")
+"""Free ones, unless the arguments say otherwise."""
 
 _READY: Final = re.compile(
     r"hwangso ready foreground=(\S+):(\d+) background=(\S+):(\d+) key=([0-9a-f]{64}) pid=(\d+)"
@@ -124,9 +124,19 @@ async def child_server(
     relative, short path, as its admin socket needs. Raises ServerDidNotStart with the child's own
     exit code.
     """
+    given = {argument.partition("=")[0] for argument in arguments}
+    free = [f"{flag}=0" for flag in _PORTS if flag not in given]
     with tempfile.TemporaryFile() as log:
         process = await trio.lowlevel.open_process(
-            [sys.executable, "-m", "hwangso_tools", "serve", *_CHILD, *arguments],
+            [
+                sys.executable,
+                "-m",
+                "hwangso_tools",
+                "serve",
+                "--until-stdin-closes",
+                *free,
+                *arguments,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

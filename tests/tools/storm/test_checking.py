@@ -122,7 +122,66 @@ def test_what_is_missing() -> None:
 
 def test_a_long_value_is_cut() -> None:
     line = mistake({"name": "x" * 1_000})
-    assert len(line) < 150
+    shown = "'" + 59 * "x"
+    assert line == (f"my.toml: name: {shown} is not allowed, expected a text of 1 to 5 characters")
+    assert mistake({"y" * 1_000: 1}).startswith(f"my.toml: '{59 * 'y'} is unknown; known: ")
+
+
+class Garden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every kind of key, none with a default."""
+
+    tree: Tree
+    colour: Colour
+    shade: Colour | None
+    leaves: tuple[Leaf, ...]
+    code: tuple[Dot | Dash, ...]
+
+
+WHOLE_GARDEN: dict[str, object] = {
+    "tree": {"name": "oak"},
+    "colour": "red",
+    "shade": "green",
+    "leaves": [],
+    "code": [],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("tree", "a table"),
+        ("colour", "'red' or 'green'"),
+        ("shade", "'red' or 'green'"),
+        ("leaves", "tables"),
+        ("code", "tables"),
+    ],
+)
+def test_what_a_missing_key_should_have_been(key: str, expected: str) -> None:
+    assert checked(WHOLE_GARDEN, Garden, "my.toml").shade is Colour.GREEN
+    table = {name: value for name, value in WHOLE_GARDEN.items() if name != key}
+    with pytest.raises(Mistake) as caught:
+        checked(table, Garden, "my.toml")
+    assert str(caught.value) == f"my.toml: {key}: is missing, expected {expected}"
+
+
+def test_the_first_of_several_mistakes_is_told() -> None:
+    """A name that is unknown comes before a value: it may be the missing one, mistyped."""
+    assert mistake({"nam": "oak", "tall": 1}) == "my.toml: 'nam' is unknown; did you mean name?"
+    assert mistake({"name": 1, "tall": 1}).startswith("my.toml: name: 1 is not allowed")
+
+
+def test_a_struct_that_there_are_no_words_for_is_a_mistake_of_ours() -> None:
+    """Said when anything is wrong with such a key, not in a user's line."""
+
+    class Odd(msgspec.Struct):
+        raw: bytes
+        low: Annotated[int, Meta(ge=1)]
+        high: Annotated[float, Meta(le=1)]
+
+    with pytest.raises(TypeError, match="no words yet for BytesType"):
+        checked({}, Odd, "my.toml")
+    with pytest.raises(TypeError, match="no words yet for IntType"):
+        checked({"raw": b"", "low": 0}, Odd, "my.toml")
 
 
 def test_a_number_that_is_none() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hwangso_tools.storm.library import find, shipped
+from hwangso_tools.storm.library import find, shipped, with_devices
 from hwangso_tools.storm.names import FigureName
 from hwangso_tools.storm.scenario import (
     NetworkModel,
@@ -93,3 +93,25 @@ def test_a_name_that_there_is_not() -> None:
     )
     with pytest.raises(ScenarioError, match=r"^there/mine: cannot be read: No such file"):
         find("there/mine")
+
+
+@pytest.mark.parametrize("devices", [10, 100_000])
+def test_the_same_with_so_many_devices(devices: int) -> None:
+    """Nothing else changes; the server's capacity is for each 1,000 of them anyway."""
+    scenario = find("pohang-2017")
+    sized = with_devices(scenario, devices)
+    assert sized.population.devices == devices
+    assert with_devices(sized, scenario.population.devices) == scenario
+    assert sized != scenario
+
+
+def test_its_own_number_of_devices() -> None:
+    scenario = find("pohang-2017")
+    assert with_devices(scenario, None) == scenario
+
+
+@pytest.mark.parametrize("devices", [-1, 0, 9, 100_001])
+def test_too_few_or_too_many_devices(devices: int) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        with_devices(find("pohang-2017"), devices)
+    assert str(caught.value) == f"--devices {devices}: from 10 to 100,000"

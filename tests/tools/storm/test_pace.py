@@ -1,6 +1,7 @@
 """A story cut down and played faster."""
 
 import msgspec
+import pytest
 
 from hwangso_tools.storm.library import find
 from hwangso_tools.storm.pace import cut, faster
@@ -41,6 +42,12 @@ def test_what_real_sockets_have_time_for() -> None:
     short = cut(scenario())
     assert (short.scenario.seconds, short.scenario.calm_seconds) == (100, 50)
     assert short.event == scenario().event[:-1]
+
+
+@pytest.mark.parametrize(("at_s", "is_played"), [(99.9, True), (100.0, False)])
+def test_an_event_at_the_end_is_none(at_s: float, is_played: bool) -> None:
+    told = msgspec.structs.replace(scenario(), event=(Alert(at_s=at_s),))
+    assert bool(cut(told).event) is is_played
 
 
 def test_a_story_that_is_played_whole() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
-from tests.tools.storm.fakeworld import FakePlace, FakeWorld
+from tests.tools.storm.fakeworld import ANSWER_S, FakePlace, FakeWorld
 from tests.tools.storm.reports import BG, FG
 from trio.testing import MockClock
 
@@ -41,10 +41,11 @@ def scenario(
     seconds: float = 600.0,
     foreground: Foreground = NOBODY,
     background: Background | None = None,
+    liars: float = 0.0,
 ) -> Scenario:
     return Scenario(
         About("x", "x", "x", seconds, calm_seconds=600.0),
-        population=Population(devices, background or Background(), foreground),
+        population=Population(devices, background or Background(), foreground, liars),
         event=events,
     )
 
@@ -84,6 +85,36 @@ async def test_phones_that_are_not_idle_do_not_sleep(autojump_clock: MockClock) 
     assert all(opened.ready for opened in recording.opens)
 
 
+async def test_what_a_phone_and_its_person_do_by_turns(autojump_clock: MockClock) -> None:
+    """A phone sleeps when nobody has used it for so long, and wakes by itself only then."""
+    idle_s = 60.0
+    rest = Background(idle_s=idle_s, idle_spread=0, sleep_s=60)
+    people = Foreground(opens_per_hour=10, stay_s=90)
+    _, world = await played(scenario(foreground=people, background=rest, seconds=3_600.0))
+    slept = 0
+    for number in range(10):
+        is_asleep, is_open, has_slept, used_at = True, False, False, 0.0
+        for at, done in world.diary:
+            what, _, whose = done.rpartition(" ")
+            if whose != str(number) or what.startswith("post"):
+                continue
+            if what == "open":
+                is_asleep, is_open = False, True
+            elif what == "leave":
+                is_open, used_at = False, at
+            elif what == "wake":
+                assert is_asleep, (number, at)
+                is_asleep, used_at = False, at + ANSWER_S
+            else:
+                assert what == "kill"
+                assert not is_asleep, (number, at)
+                assert not is_open, (number, at)
+                if has_slept:  # the first connection has been idle for some time already
+                    assert at - used_at == pytest.approx(idle_s, abs=A_MS)
+                is_asleep, has_slept, slept = True, True, slept + 1
+    assert slept > 50
+
+
 async def test_what_people_do(autojump_clock: MockClock) -> None:
     people = Foreground(opens_per_hour=6, stay_s=30, messages_per_open=1)
     recording, world = await played(scenario(foreground=people))
@@ -93,6 +124,70 @@ async def test_what_people_do(autojump_clock: MockClock) -> None:
     assert not any(done.startswith("post to u3 3") for _, done in world.diary)
     assert len(recording.opens) + len(recording.calm_opens_s) == opened
     assert {round(opened.waited_s, 6) for opened in recording.opens} <= {0.0, 0.1}
+
+
+async def test_liars_claim_that_somebody_waits(autojump_clock: MockClock) -> None:
+    """Whenever they connect; nobody ever opens their app, so nobody is written down as served."""
+    recording, world = await played(scenario(devices=20, seconds=3_600.0, liars=1.0))
+    assert world.count("open") > 20
+    assert world.count("wake") == world.count("leave") == world.count("post") == 0
+    connects = recording.series.connects
+    assert sum(connects[FG]) > 0
+    assert sum(connects[BG]) == 0
+    assert (recording.opens, list(recording.calm_opens_s)) == ([], [])
+    # Like honest ones they sleep when their connection has been idle for long.
+    assert world.count("open") - 20 <= world.count("kill") <= world.count("open")
+
+
+async def test_honest_phones_among_liars(autojump_clock: MockClock) -> None:
+    people = Foreground(opens_per_hour=12, stay_s=30)
+    told = scenario(devices=40, foreground=people, seconds=3_600.0, liars=0.25)
+    lying = Play(Terms(told, control=True, seed=1)).liars
+    recording, world = await played(told)
+    assert len(lying) == 10
+
+    def who(what: str) -> set[int]:
+        return {int(done.split()[-1]) for _, done in world.diary if done.startswith(what + " ")}
+
+    honest = set(range(40)) - lying
+    assert who("leave") == honest
+    assert who("wake") <= honest
+    assert who("open") == honest | lying
+    of_people = sum(len(world.times(f"open {number}")) for number in honest)
+    assert len(recording.opens) + len(recording.calm_opens_s) == of_people
+
+
+@pytest.mark.parametrize(("liars", "again"), [(1.0, 10), (0.0, 0)])
+async def test_a_liar_that_loses_its_session_lies_again_at_once(
+    autojump_clock: MockClock, liars: float, again: int
+) -> None:
+    """An honest phone comes back by itself, in the background."""
+    awake = Background(idle_s=86_400, sleep_s=0.001)
+
+    async def lose_all(world: FakeWorld) -> None:
+        await trio.sleep(ZERO_S + 100)
+        for phone in world.devices:
+            phone.disconnect()
+
+    told = scenario(background=awake, liars=liars)
+    _, world = await played(told, meanwhile=lose_all)
+    told_to = [(at, done[:4]) for at, done in world.diary if at >= ZERO_S + 100]
+    assert [what for _, what in told_to] == ["open"] * again
+    assert all(at == pytest.approx(ZERO_S + 100, abs=A_MS) for at, _ in told_to)
+
+
+async def test_an_alert_wakes_nobody_whose_app_is_open(autojump_clock: MockClock) -> None:
+    people = Foreground(opens_per_hour=60, stay_s=600, messages_per_open=0)
+    rest = Background(idle_s=1, idle_spread=0, sleep_s=86_400)
+    told = scenario(Alert(at_s=100, spread_s=0), foreground=people, background=rest)
+    _, world = await played(told)
+    last = {
+        done.split()[1]: done.split()[0] for at, done in world.diary if at < ZERO_S + 100 - A_MS
+    }
+    woken = {done.split()[1] for at, done in world.diary if done[:4] == "wake" and at > ZERO_S}
+    looked_at = {number for number, what in last.items() if what == "open"}
+    assert len(looked_at) > 5
+    assert not woken & looked_at
 
 
 async def test_an_alert_wakes_those_that_sleep(autojump_clock: MockClock) -> None:

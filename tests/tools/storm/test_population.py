@@ -18,6 +18,7 @@ from hwangso_tools.storm.population import (
     alerted_at_s,
     hit_by,
     let_in_at_s,
+    liars,
     poisson,
 )
 from hwangso_tools.storm.scenario import (
@@ -143,6 +144,20 @@ def test_how_phones_rest() -> None:
     assert round(fmean(later)) == 900
     assert 675 <= min(later) < max(later) <= 1_125
     assert round(fmean(rest.sleep_s() for rest in rests)) == 361
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.0, 0), (0.1, 10), (0.125, 12), (1.0, 100)])
+def test_liars_are_exactly_their_share(share: float, number: int) -> None:
+    lying = liars(Population(100, liars=share), seed=1)
+    assert len(lying) == number
+    assert lying <= set(range(100))
+
+
+def test_liars_follow_from_the_seed() -> None:
+    """And are drawn from all devices, not the first ones."""
+    tenth = Population(100, liars=0.1)
+    assert liars(tenth, seed=1) == liars(tenth, seed=1) != liars(tenth, seed=2)
+    assert max(liars(tenth, seed=1)) >= 10
 
 
 def test_messages_are_a_poisson_number() -> None:

@@ -79,6 +79,56 @@ def test_sessions_now_and_in_each_second(recording: Recording, recorder: Recorde
     assert list(recording.series.sessions) == [1] * 10 + [2] * 3 + [1] * 17
 
 
+def test_who_waits_in_each_second(recording: Recording, recorder: Recorder) -> None:
+    """From the first background attempt to the session, at the end of each second."""
+    recorder.take(0, started(95.0))  # before the story, which begins at 100
+    recorder.take(0, ended(95.0, 97.5))
+    recorder.take(0, started(101.5))
+    recorder.take(1, started(102.5))
+    recorder.take(0, ended(101.5, 103.0, Outcome.ANSWER_TIMEOUT))
+    recorder.take(0, started(104.0))  # is waiting already
+    recorder.take(0, ended(104.0, 105.5))
+    recorder.take(2, started(106.0, FG))  # a person; phones wait in the background only
+    recorder.take(1, started(107.0, FG))  # that it waits in the background ends with a session
+    recorder.take(1, ended(107.0, 108.5, intent=FG))
+    recorder.finish(120.0)
+    waiting = [0] * 5 + [1, 1] + [0] * 4 + [1, 2, 2, 2, 1, 1, 1] + [0] * 12
+    assert list(recording.series.waiting) == waiting
+
+
+def test_who_still_waits_at_the_end(recording: Recording, recorder: Recorder) -> None:
+    recorder.take(0, started(115.0))
+    recorder.take(0, ended(115.0, 116.0, Outcome.DEFERRED))
+    recorder.finish(120.0)
+    assert list(recording.series.waiting) == [0] * 25 + [1] * 5
+
+
+def test_who_waited_before_the_baseline(recording: Recording, recorder: Recorder) -> None:
+    """Is counted in it, from its first second; one that is in by then never shows."""
+    recorder.take(0, started(60.0))
+    recorder.take(1, started(61.0))
+    recorder.take(1, ended(61.0, 62.0))
+    recorder.take(0, ended(60.0, 93.5))
+    recorder.finish(120.0)
+    assert list(recording.series.waiting) == [1] * 3 + [0] * 27
+    assert list(recording.series.sessions) == [1] * 3 + [2] * 27
+
+
+def test_sessions_and_waits_of_one_second(recording: Recording, recorder: Recorder) -> None:
+    """What holds at its end is written down."""
+    recorder.take(0, started(101.1))
+    recorder.take(0, ended(101.1, 101.2))
+    recorder.take(0, lost(101.2, 101.3))
+    recorder.take(0, started(101.4))
+    recorder.finish(120.0)
+    assert list(recording.series.sessions) == [0] * 30
+    assert list(recording.series.waiting) == [0] * 11 + [1] * 19
+
+
+def test_finish_gives_the_recording(recording: Recording, recorder: Recorder) -> None:
+    assert recorder.finish(120.0) is recording
+
+
 def test_an_open_counts_from_when_it_was_meant(recording: Recording, recorder: Recorder) -> None:
     recorder.opened(0, 101.0)
     recorder.take(0, ended(101.0, 103.0, Outcome.ANSWER_TIMEOUT, FG))
@@ -106,6 +156,72 @@ def test_without_service_nobody_can_be_served(recording: Recording, recorder: Re
     recorder.take(0, ready(102.0, 110.5))
     assert recording.opens == [Open(10.0, 0.5, ready=True)]
     assert recording.opens_without_service == 1
+
+
+def test_an_open_in_the_calm_baseline_that_nobody_served(
+    recording: Recording, recorder: Recorder
+) -> None:
+    """Is no measure of how long a calm one takes; nor is one before the baseline."""
+    recorder.opened(0, 96.0)
+    recorder.left(0, 98.0)
+    recorder.opened(1, 89.9)
+    recorder.take(1, ready(89.9, 90.5))
+    recorder.opened(2, 90.0)
+    recorder.take(2, ready(90.0, 90.25))
+    assert list(recording.calm_opens_s) == pytest.approx([0.25])
+    assert recording.opens == []
+
+
+def test_the_story_begins_with_its_first_moment(recording: Recording, recorder: Recorder) -> None:
+    recorder.opened(0, 100.0)
+    recorder.take(0, ended(99.5, 100.0))
+    recorder.take(0, ready(100.0, 100.5))
+    recorder.take(1, started(98.0))
+    recorder.take(1, ended(98.0, 100.0))
+    assert recording.opens == [Open(0.0, 0.5, ready=True)]
+    assert list(recording.calm_responses_s) == []
+    assert recording.max_background_wait_s == pytest.approx(2.0)
+
+
+def test_a_wait_that_ends_before_the_story_is_not_told(
+    recording: Recording, recorder: Recorder
+) -> None:
+    recorder.take(0, started(95.0))
+    recorder.take(0, ended(95.0, 99.9))
+    assert recording.max_background_wait_s == 0.0
+
+
+def test_without_service_in_the_calm_baseline(recording: Recording, recorder: Recorder) -> None:
+    """Only opens of the story are counted as left without service."""
+    for device, left_at in ((0, 99.9), (1, 100.0)):
+        recorder.service(device, on=False, at_s=91.0)
+        recorder.opened(device, 92.0)
+        recorder.left(device, left_at)
+    assert recording.opens_without_service == 1
+    assert recording.opens == []
+
+
+def test_an_attempt_that_begins_with_the_service_counts(
+    recording: Recording, recorder: Recorder
+) -> None:
+    recorder.service(0, on=False, at_s=101.0)
+    recorder.service(0, on=True, at_s=105.0)
+    recorder.take(0, ended(105.0, 105.5))
+    assert counts(list(recording.series.responses)) == {5: 1}
+
+
+def test_a_wait_goes_on_in_an_outage_but_is_told_from_its_end(
+    recording: Recording, recorder: Recorder
+) -> None:
+    """A phone that does not wait does not begin to with the service."""
+    recorder.take(0, started(101.0))
+    for device in (0, 1):
+        recorder.service(device, on=False, at_s=102.0)
+        recorder.service(device, on=True, at_s=110.0)
+    recorder.take(1, ended(115.0, 115.5, intent=FG))
+    recorder.finish(112.0)
+    assert recording.max_background_wait_s == pytest.approx(2.0)
+    assert recording.series.waiting[15] == 1
 
 
 def test_an_outage_is_no_slow_server(recording: Recording, recorder: Recorder) -> None:

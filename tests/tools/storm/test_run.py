@@ -21,7 +21,3 @@ def test_a_run_and_its_moments() -> None:
     assert recording.series.sessions[-1] > 0
     assert moments
     assert not moments[0].at_s > moments[-1].at_s
-
-
-def test_the_capacity_grows_with_the_population() -> None:
-    assert Terms(SCENARIO, control=True, seed=1).capacity_per_s == 0.3

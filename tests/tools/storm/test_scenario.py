@@ -185,7 +185,8 @@ def test_what_is_no_scenario(file: Path) -> None:
     )
     assert refusal(file, b"") == "scenario: is missing, expected a table"
     assert refusal(file, b"\xff") == "is not UTF-8 text"
-    assert refusal(file, b"x = ").startswith("is not TOML: ")
+    assert refusal(file, b"x = 1\ny = = 2\n") == "is not TOML: Invalid value (at line 2, column 5)"
+    assert refusal(file, b"x = " + 3_000 * b"[").startswith("is not TOML: ")
     assert refusal(file, b"#" * (FILE_MAX_BYTES + 1)) == "larger than 65,536 bytes"
 
 

@@ -5,16 +5,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
 from hwangso_server.admission.mechanism import Mechanism
-from hwangso_tools.errors import CommandError, ExitCode, first_of
+from hwangso_tools.errors import ExitCode, first_of
 from hwangso_tools.results import Figure, results_file
 from hwangso_tools.storm.figures import StormFigures, figures
-from hwangso_tools.storm.library import find, shipped
+from hwangso_tools.storm.library import find, shipped, with_devices
 from hwangso_tools.storm.pace import cut, faster
 from hwangso_tools.storm.place import Place, Terms
 from hwangso_tools.storm.progress import control_name, open_progress
@@ -69,7 +68,7 @@ def storm(name: str | None = None, /, *, options: Options | None = None) -> int:
     if name is None:
         _list(console)
         return ExitCode.OK
-    scenario = _sized(find(name), options)
+    scenario = with_devices(find(name), options.devices)
     if options.real:
         scenario = cut(scenario)
     with results_file(options.json) as results:
@@ -95,17 +94,6 @@ def _list(console: Console) -> None:
         console.print(title, soft_wrap=not console.is_terminal)
     folder = next(iter(files.values())).parent
     _say(console, f"Their files are in {folder}; copy one to make your own.")
-
-
-def _sized(scenario: Scenario, options: Options) -> Scenario:
-    if options.devices is None:
-        return scenario
-    population = {**msgspec.to_builtins(scenario.population), "devices": options.devices}
-    try:
-        sized = msgspec.convert(population, type(scenario.population))
-    except msgspec.ValidationError:
-        raise CommandError(f"--devices {options.devices}: from 10 to 100,000") from None
-    return msgspec.structs.replace(scenario, population=sized)
 
 
 def _play(console: Console, scenario: Scenario, options: Options) -> Outcome:

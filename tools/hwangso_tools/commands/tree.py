@@ -6,7 +6,7 @@ A command's module is imported when it is called, so that `hwangso --version` is
 from collections.abc import Sequence
 from typing import Final
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CoercionError, CycloptsError, Parameter, Token, convert
 
 from hwangso_tools import __version__
 from hwangso_tools.errors import CommandError, ExitCode, say_error
@@ -30,6 +30,7 @@ def make_app() -> App:
         help=_ABOUT,
         help_format="plaintext",
         suppress_keyboard_interrupt=False,  # `cli.main` says what it is
+        default_parameter=Parameter(converter=_converted),
     )
     here = "hwangso_tools.commands"
     app.command(f"{here}.serve:serve", name="serve", help="Run a server until it is stopped.")
@@ -47,6 +48,16 @@ def make_app() -> App:
     app.command(f"{here}.running:stats", name="stats", help="What a running server has counted.")
     app.command(f"{here}.running:stop", name="stop", help="Stop a running server gracefully.")
     return app
+
+
+def _converted(hint: object, tokens: Sequence[Token]) -> object:
+    """An argument as what a command takes, as cyclopts converts it. But cyclopts rounds: the device
+    1.5 that is to be revoked would be device 2."""
+    if hint in (int, int | None):
+        for token in tokens:
+            if "." in token.value:
+                raise CoercionError(token=token, target_type=int)
+    return convert(hint, tokens)
 
 
 def run(arguments: Sequence[str]) -> int:

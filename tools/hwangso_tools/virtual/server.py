@@ -1,27 +1,24 @@
-"""The real server in virtual time: what `hwangso_server.run` puts together, on a virtual machine.
+"""The real server in virtual time: what `hwangso_server.assembly` makes, on a virtual machine.
 
 Store, keys, network and processor outlive a life of its process; its core, its dispatcher and all
 connections do not.
 """
 
 import random
-from collections.abc import Sequence
 from typing import Final
 
 import trio
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from hwangso_client.nursery import open_plain_nursery
-from hwangso_protocol.hello import Intent
 from hwangso_protocol.noise import KEY_BYTES
 from hwangso_protocol.ticket import TICKET_KEY_BYTES, TicketKey, TicketRing
-from hwangso_server.admission.mechanism import Mechanism
-from hwangso_server.config import Config, Control
-from hwangso_server.control import make_admission
+from hwangso_server.assembly import lanes_wanted, make_dispatcher, start_core
+from hwangso_server.config import Config
 from hwangso_server.core import Core
-from hwangso_server.dispatcher import Dispatcher, Order, Turn
+from hwangso_server.dispatcher import Dispatcher, Turn
 from hwangso_server.environment import Clock, Environment
-from hwangso_server.passwords import Passwords, run_inline
+from hwangso_server.passwords import run_inline
 from hwangso_server.store import MemoryStore, open_memory
 from hwangso_tools.virtual.ground import VirtualGround
 from hwangso_tools.virtual.network import VirtualNetwork
@@ -104,35 +101,21 @@ class VirtualServer:
                 await trio.sleep(self._down_s)
 
     async def _start(self, nursery: trio.Nursery) -> None:
-        config, environment = self.config, self.environment
-        connections_max = config.connections_max or CONNECTIONS_MAX
-        core = self.core = Core(
-            config,
-            nursery=nursery,
+        connections_max = self.config.connections_max or CONNECTIONS_MAX
+        self.core = await start_core(
+            nursery,
+            self.config,
             store=self.store,
             keys=self.keys,
-            passwords=Passwords(
-                memory_kib=config.argon2_memory_kib,
-                iterations=config.argon2_iterations,
-                at_once=config.enrolments_at_once,
-                random_bytes=environment.random_bytes,
-                run_sync=run_inline,
-            ),
-            admission=make_admission(
-                config, environment, self.keys.static, sessions_max=connections_max
-            ),
-            environment=environment,
+            environment=self.environment,
+            connections_max=connections_max,
+            run_sync=run_inline,
         )
-        await core.load_revocations()
-        nursery.start_soon(core.run)
-        with_control = config.control is Control.ON
-        self.dispatcher = Dispatcher(
-            core,
-            VirtualGround(self.network, _lanes(config)),
+        self.dispatcher = make_dispatcher(
+            self.core,
+            VirtualGround(self.network, lanes_wanted(self.config)),
             self.processor,
             connections_max=connections_max,
-            order=Order.INTENT if with_control else Order.ARRIVAL,
-            peer_check=with_control and Mechanism.PEER_CHECK not in config.without,
             turn=Turn.of_modelled(self.processor.capacity_per_s),
         )
         nursery.start_soon(self.dispatcher.run)
@@ -142,9 +125,3 @@ class VirtualServer:
 
     def _wall_ms(self) -> int:
         return EPOCH_MS + int(self.processor.now_s() * 1000)
-
-
-def _lanes(config: Config) -> Sequence[Intent | None]:
-    if config.port is not None or Mechanism.LANES in config.without:
-        return [None]
-    return [Intent.FOREGROUND, Intent.BACKGROUND]
