@@ -40,6 +40,7 @@ from hwangso_server.services.enrolment import Enrolment
 from hwangso_server.services.inboxes import Inboxes
 from hwangso_server.session import Session
 from hwangso_server.store.interface import Store, StoreBusy
+from hwangso_server.strangers import Strangers
 from hwangso_server.terms import Terms
 from hwangso_server.tickets import TicketKeys, Tickets
 from hwangso_server.transport import Transport
@@ -89,8 +90,8 @@ class Core:
         self.known_users = KnownUsers()
         self.sessions: dict[Session, None] = {}
         """All connections, live or not yet; a dict as an ordered set."""
-        self.strangers: dict[Session, None] = {}
-        """Those of them that have proved nothing, the oldest first."""
+        self.strangers: Strangers[Session] = Strangers()
+        """Those of them that have proved nothing."""
         self.touched: list[Session] = []
         """Sessions to flush at the end of this turn."""
         self.is_stopping = False
@@ -117,17 +118,15 @@ class Core:
         self._sessions_begun += 1
         session = Session(self, transport, lane, connection, self._sessions_begun)
         self.sessions[session] = None
-        self.strangers[session] = None
+        self.strangers.add(session)
         if len(self.strangers) > STRANGERS_MAX:
-            self.drop_oldest_stranger()
+            self._drop(self.strangers.oldest())
         return session
 
-    def drop_oldest_stranger(self) -> bool:
-        """Make room by closing the oldest connection that has proved nothing, if there is one."""
-        for session in self.strangers:
-            session.drop()
-            return True
-        return False
+    def drop_oldest_unheard(self) -> bool:
+        """Make room for one by closing the oldest connection that has not said a whole hello; False
+        if there is none."""
+        return self._drop(self.strangers.oldest_unheard())
 
     @property
     def terms(self) -> Terms:
@@ -203,6 +202,11 @@ class Core:
             self.tickets.revoke_device(device_id, now_ms)
         for user_id in revocations.user_ids:
             self.tickets.disable_user(user_id, now_ms)
+
+    def _drop(self, session: Session | None) -> bool:
+        if session is not None:
+            session.drop()
+        return session is not None
 
     async def _watch_deadlines(self) -> None:
         while True:

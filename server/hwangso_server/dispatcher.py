@@ -10,10 +10,11 @@ A turn goes round, until nothing is left or its time is over:
 and ends with a little of what is left of peers that have hung up. So a person waits for at most one
 slice of messages and one background handshake (0.5 ms), however large the crowd. Background is not
 starved either: while foreground fills every turn, background still gets BACKGROUND_SHARE of the
-time, for admission may have promised slots.
+time for handshakes, for admission may have promised slots, and as much to hear hellos. Nor do
+hellos starve handshakes: these get at least the time that hearing people took.
 
-Before a handshake spends a Diffie-Hellman on a caller that has waited, the caller is looked at: if
-it has hung up it is dropped. A server that does not look works for the dead, which is how a storm
+Before a hello is decided about that has waited long, and before any handshake spends a
+Diffie-Hellman, the caller is looked at: if it has hung up it is dropped. A server that does not look works for the dead, which is how a storm
 of impatient phones stays for ever (design, section 5).
 
 `Order.ARRIVAL` is the negative control: everything as it comes, nobody is looked at.
@@ -32,7 +33,7 @@ from hwangso_server.core import Core
 from hwangso_server.counts import Count
 from hwangso_server.door import Door
 from hwangso_server.ground import Ground
-from hwangso_server.handshakes import HandshakeQueues
+from hwangso_server.handshakes import Admitted, HandshakeQueues
 from hwangso_server.limits import (
     ACCEPT_BATCH,
     BACKGROUND_HELLOS,
@@ -103,14 +104,16 @@ class Dispatcher:
         self._ground = ground
         self._processor = processor
         self._queues = HandshakeQueues()
-        self._door = Door(core, ground, processor, self._queues, connections_max)
+        self._door = Door(
+            core, ground, processor, self._queues, connections_max, peer_check=peer_check
+        )
         self._order = order
         self._peer_check = peer_check
         self._turn = turn or Turn()
         self._spent = _Spent()
-        self._owed_s = 0.0
-        """Processor time that background has a right to although foreground waits. Below zero: what
-        it has had already, for it gets a slice at a time."""
+        self._owed = _Owed(self._turn.budget_s)
+        self._owed_hellos = _Owed(self._turn.budget_s)
+        """What background has a right to although foreground waits."""
         core.submit = self._queues.submit
 
     async def run(self) -> None:
@@ -127,7 +130,7 @@ class Dispatcher:
         core, reason = self._core, RefuseReason.SHUTTING_DOWN
         for handshake in self._queues.drain():
             core.counts.add(Count.REFUSED, reason.name.lower())
-            core.admission.caller_gone(handshake.admitted.intent, core.clock.now_s())
+            self._tell_gone(handshake.admitted, core.clock.now_s())
             handshake.give_up(reason)
 
     # One turn
@@ -157,7 +160,7 @@ class Dispatcher:
             more = self._live()
             more |= self._foreground()
             core.flush_touched()
-            if not self._queues.has(Intent.FOREGROUND) or self._owed_s > 0:
+            if not self._queues.has(Intent.FOREGROUND) or self._owed or self._owed_hellos:
                 more |= self._background()
                 core.flush_touched()
             if core.is_waited_for:
@@ -174,12 +177,16 @@ class Dispatcher:
         """A slice of what live sessions have sent; whether there was anything."""
         began_s = self._processor.spent_s()
         served = self._ground.serve(self._processor, began_s + self._turn.live_s)
-        self._spent.live_s += self._processor.spent_s() - began_s
+        took_s = self._processor.spent_s() - began_s
+        self._spent.live_s += took_s
+        self._owe(took_s)
         return served
 
     def _foreground(self) -> bool:
-        """Every lane that people come through, then all handshakes that the turn has room for."""
-        processor, budget_s = self._processor, self._turn.budget_s
+        """Every lane that people come through, then all handshakes that the turn has room for, and
+        as much time for them as the hellos took: more of those than the server can answer would
+        leave it no time to answer any."""
+        processor = self._processor
         began_s = processor.spent_s()
         heard = False
         for lane in self._ground.lanes:
@@ -187,16 +194,22 @@ class Dispatcher:
                 heard |= self._hear(lane, ACCEPT_BATCH)
         heard_s = processor.spent_s()
         newest_first = self._core.admission.newest_first
+        until_s = max(self._turn.budget_s, heard_s + heard_s - began_s)
         began = 0
-        while processor.spent_s() < budget_s or not began:
+        while processor.spent_s() < until_s or not began:
             if not self._begin_next(Intent.FOREGROUND, newest_first=newest_first):
                 break
             began += 1
-        took_s = processor.spent_s() - heard_s
+        ended_s = processor.spent_s()
         self._spent.door_s += heard_s - began_s
-        self._spent.foreground_s += took_s
-        self._owed_s = min(self._owed_s + took_s * BACKGROUND_SHARE, budget_s)
+        self._spent.foreground_s += ended_s - heard_s
+        self._owe(ended_s - began_s)
         return heard or began > 0
+
+    def _owe(self, took_s: float) -> None:
+        """Others than background have had the processor for so long."""
+        self._owed.earn(took_s)
+        self._owed_hellos.earn(took_s)
 
     def _background(self) -> bool:
         """A few hellos and one handshake, so that a person waits for no more than that."""
@@ -204,14 +217,18 @@ class Dispatcher:
         began_s = processor.spent_s()
         people_wait = self._queues.has(Intent.FOREGROUND)
         briefly = self._core.is_waited_for
-        heard = self._hear(Intent.BACKGROUND, HELLOS_BETWEEN_LOOKS)
+        heard = False
+        if not people_wait or self._owed_hellos:
+            heard = self._hear(Intent.BACKGROUND, HELLOS_BETWEEN_LOOKS)
         for _ in range(0 if briefly else BACKGROUND_HELLOS // HELLOS_BETWEEN_LOOKS - 1):
             if not heard or self._is_person_waiting() or processor.spent_s() >= budget_s:
                 break
             heard = self._hear(Intent.BACKGROUND, HELLOS_BETWEEN_LOOKS)
         heard_s = processor.spent_s()
         until_s = min(heard_s + self._turn.background_s, budget_s)
-        began = self._begin_next(Intent.BACKGROUND)
+        began = False
+        if not people_wait or self._owed:
+            began = self._begin_next(Intent.BACKGROUND)
         while began and not briefly and processor.spent_s() < until_s:
             if self._is_person_waiting():
                 break
@@ -220,9 +237,8 @@ class Dispatcher:
         ended_s = processor.spent_s()
         self._spent.door_s += heard_s - began_s
         self._spent.background_s += ended_s - heard_s
-        owed_s = self._owed_s - (ended_s - began_s)
-        # Spare time pays what is owed, but makes no debt.
-        self._owed_s = owed_s if people_wait else max(owed_s, min(self._owed_s, 0.0))
+        self._owed_hellos.spend(heard_s - began_s, spare=not people_wait)
+        self._owed.spend(ended_s - heard_s, spare=not people_wait)
         return heard or began
 
     def _is_person_waiting(self) -> bool:
@@ -265,7 +281,7 @@ class Dispatcher:
         now_s = core.clock.now_s()
         if self._peer_check and handshake.is_gone():
             core.counts.add(Count.GONE, admitted.hello.intent.tag)
-            core.admission.caller_gone(admitted.intent, now_s)
+            self._tell_gone(admitted, now_s)
             handshake.give_up(None)
             self._processor.charge(Work.HANG_UP)
             return True
@@ -273,6 +289,38 @@ class Dispatcher:
         handshake.begin()
         self._processor.charge(Work[admitted.kind.name])
         return True
+
+    def _tell_gone(self, admitted: Admitted, now_s: float) -> None:
+        self._core.admission.caller_gone(
+            admitted.intent,
+            now_s - admitted.arrived_s,
+            now_s,
+            device_id=admitted.device_id,
+            deferral_ticket=admitted.hello.deferral_ticket,
+        )
+
+
+class _Owed:
+    """Processor time that background has a right to. Below zero: what it has had already, for it
+    gets a piece at a time."""
+
+    __slots__ = ("_max_s", "_s")
+
+    def __init__(self, max_s: float) -> None:
+        self._max_s = max_s
+        self._s = 0.0
+
+    def __bool__(self) -> bool:
+        return self._s > 0
+
+    def earn(self, others_s: float) -> None:
+        """Others have had this much."""
+        self._s = min(self._s + others_s * BACKGROUND_SHARE, self._max_s)
+
+    def spend(self, spent_s: float, *, spare: bool) -> None:
+        """Background has had this much. Spare time pays what is owed, but makes no debt."""
+        left_s = self._s - spent_s
+        self._s = max(left_s, min(self._s, 0.0)) if spare else left_s
 
 
 class _Spent:

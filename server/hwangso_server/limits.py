@@ -42,6 +42,10 @@ BACKGROUND_SHARE = 0.05
 """Of the time that foreground takes, background has a right to as much as this: slots that were
 promised are kept, if slowly, while people alone fill the server."""
 
+PATIENCE_S = 1.0
+"""A caller that has lain in the kernel for longer is looked at before it is decided about: the most
+impatient phones have hung up by then."""
+
 INVITATION_PAUSE_S = 0.1
 """Between READ_BATCH background devices that are told, after an emergency, to come for the messages
 they missed: 640 pages a second, a fraction of what the store reads."""

@@ -253,13 +253,13 @@ class Session:
             self.send(More(self.told_head))
 
     @property
-    def is_finished(self) -> bool:
-        """Whether it is over."""
-        return self._finished
+    def is_deciding(self) -> bool:
+        """Whether its hello has been read and nothing has been answered yet."""
+        return not self._finished and self.connection.state is State.DECIDING
 
     def refuse(self, reason: RefuseReason) -> None:
         """It was admitted, and cannot be served."""
-        if not self._finished:
+        if self.is_deciding:
             self.connection.refuse(reason)
             self.touch()
 
@@ -458,12 +458,12 @@ class SessionHandshake:
         self.admitted = admitted
 
     def is_gone(self) -> bool:
-        """Its transport tells."""
-        return self._session.is_finished
+        """Its transport tells, or what it has sent since: more than a hello breaks the protocol."""
+        return not self._session.is_deciding
 
     def begin(self) -> None:
         """Its turn has come."""
-        if self._session.is_finished:
+        if not self._session.is_deciding:
             self._core.admission.handshake_failed()
         else:
             self._session.begin(self.admitted)

@@ -133,7 +133,15 @@ class ScriptedAdmission:
         self.arrivals.append(arrival)
         return self._decisions.pop(0) if len(self._decisions) > 1 else self._decisions[0]
 
-    def caller_gone(self, intent: Intent, now_s: float) -> None:
+    def caller_gone(
+        self,
+        intent: Intent,
+        waited_s: float,
+        now_s: float,
+        *,
+        device_id: int | None = None,
+        deferral_ticket: bytes = b"",
+    ) -> None:
         self.gone.append(intent)
 
     def handshake_started(self, intent: Intent, waited_s: float, now_s: float) -> None:

@@ -368,3 +368,14 @@ async def test_hang_ups_are_cleaned_up_even_if_somebody_always_waits_for_the_sto
         assert scene.order == ["hang-up gone"] * 100
         # Little at a time, for somebody does wait.
         assert max(scene.processor.turns_s) <= 2 * HANG_UP_S
+
+
+async def test_hellos_of_people_do_not_starve_their_handshakes(mock_clock: MockClock) -> None:
+    """More than a turn can hear, for as long as one looks: half of the time is for answers."""
+    async with dispatching() as scene:
+        people = scene.ground.call(FOREGROUND, "person", number=20 * ACCEPT_BATCH)
+        await scene.until_begun(people[10 * ACCEPT_BATCH])
+        order = scene.order
+        hellos = sum(what.startswith("hello") for what in order)
+        handshakes = sum(what.startswith("handshake") for what in order)
+        assert handshakes * HANDSHAKE_S >= hellos * HELLO_S - TURN_BUDGET_S

@@ -388,3 +388,50 @@ async def test_giving_up(mock_clock: MockClock, reason: RefuseReason | None) -> 
         assert caller.is_closed
         assert (refusal(caller.heard).reason if caller.heard else None) is reason
         assert not at.server.core.sessions
+
+
+@pytest.mark.parametrize("look_first", [True, False])
+async def test_a_byte_more_while_it_waits_for_its_turn(
+    mock_clock: MockClock, look_first: bool
+) -> None:
+    """The connection is closed by then and cannot be decided about, but its session is still there
+    until the turn ends."""
+    async with house() as at:
+        hello = hello_of(FOREGROUND)
+        caller = at.open(hello[:10])
+        assert caller.transport is not None
+        caller.transport.feed(hello[10:])
+        handshake = at.next()
+        caller.transport.feed(b"x")
+        if look_first:
+            assert handshake.is_gone()
+            handshake.give_up(RefuseReason.SHUTTING_DOWN)
+            told = []
+        else:
+            handshake.begin()
+            told = ["handshake_failed"]
+        at.server.core.flush_touched()
+        assert at.admission.told == told
+        assert not caller.transport.is_open
+        assert not at.server.core.sessions
+
+
+@pytest.mark.parametrize("peer_check", [True, False])
+async def test_who_has_hung_up_meanwhile_is_not_decided_about(
+    mock_clock: MockClock, peer_check: bool
+) -> None:
+    """Their hellos are there, but they lay in the kernel for longer than some phones wait."""
+    async with house() as at:
+        door = Door(
+            at.server.core, at.ground, at.processor, at.queues, 1_000, peer_check=peer_check
+        )
+        for name, at_s in (("early", 0.0), ("late", 9.5)):
+            (caller,) = at.ground.call(BACKGROUND, name, first=hello_of(BACKGROUND), at_s=at_s)
+            caller.gone_at_s = at_s + 0.1
+        (alive,) = at.ground.call(BACKGROUND, "alive", first=hello_of(BACKGROUND))
+        at.processor.now_s = 10.0
+        while door.open(BACKGROUND):
+            pass
+        assert at.server.count("gone.hello") == peer_check
+        assert len(at.queues) == 3 - peer_check
+        assert not alive.is_gone()

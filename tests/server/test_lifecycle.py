@@ -35,8 +35,18 @@ class Books(CapacityAdmission):
         self._check()
         return decision
 
-    def caller_gone(self, intent: Intent, now_s: float) -> None:
-        super().caller_gone(intent, now_s)
+    def caller_gone(
+        self,
+        intent: Intent,
+        waited_s: float,
+        now_s: float,
+        *,
+        device_id: int | None = None,
+        deferral_ticket: bytes = b"",
+    ) -> None:
+        super().caller_gone(
+            intent, waited_s, now_s, device_id=device_id, deferral_ticket=deferral_ticket
+        )
         self._check()
 
     def handshake_failed(self) -> None:
@@ -136,10 +146,10 @@ class Play:
         handshake, books = self._waiting.popleft(), self._books
         intent = handshake.admitted.intent
         if number % 3 == 0:
-            books.caller_gone(intent, 0.0)
+            books.caller_gone(intent, 0.0, 0.0)
             handshake.give_up(RefuseReason.SHUTTING_DOWN)
         elif number % 3 == 1 and handshake.is_gone():
-            books.caller_gone(intent, 0.0)
+            books.caller_gone(intent, 0.0, 0.0)
             handshake.give_up(None)
         else:
             books.handshake_started(intent, 0.0, 0.0)

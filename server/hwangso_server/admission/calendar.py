@@ -8,6 +8,10 @@ with buckets of a tenth. `weight` says how much room one slot takes: a login is 
 
 The rate may change between calls: a bucket filled at a higher rate stays as it is, one filled at a
 lower rate gets more. Pure: `now_s` is an argument and never goes back, randomness is injected.
+
+A measured rate trembles all the time, so what was full a moment ago may not be, and the other way
+round: what a search costs must not depend on it. Buckets are in blocks, each of which knows its
+emptiest bucket, and a search skips the blocks that are full.
 """
 
 from collections.abc import Callable
@@ -18,9 +22,12 @@ OVERBOOKED_SPREAD_S: Final = 120.0
 """Slots for which there is no room are spread over so long a time before the horizon: the server
 refuses nobody, it comes late in keeping its word."""
 
-REOPEN_FACTOR: Final = 1.05
-"""A rate must rise by so much before full buckets are looked through again, and once in the time
-of a bucket at most: a measured rate trembles, and a look costs as much as the calendar is long."""
+BLOCK: Final = 64
+"""Buckets in a block. Of 6,000 buckets a search so looks at 94 blocks and 64 buckets at most."""
+
+LOOKS_MAX: Final = 8
+"""Gaps that are looked at for a slot which takes several buckets; the last look is behind all other
+slots."""
 
 LONG_AGO: Final = -(2**62)
 """The number of a bucket before all others, whenever the clock began."""
@@ -47,17 +54,18 @@ class SlotCalendar:
         self.overbooked = 0
         self._bucket_s = bucket_s
         self._uniform = uniform
-        # Rings, by the number of a bucket since time zero.
         self._size = ceil(horizon_s / bucket_s)
-        self._taken = [0.0] * self._size
-        self._slots = [0] * self._size
-        # Where to look on behind a full bucket; a number that is not behind it: not known full. So
-        # are all left by the bucket that had the place before.
-        self._behind = [LONG_AGO] * self._size
-        self._full_at = inf  # the smallest capacity at which a bucket was found full
-        self._reopened = LONG_AGO
+        # Rings, by the number of a bucket since time zero; whole blocks of them.
+        blocks = ceil(self._size / BLOCK)
+        self._places = blocks * BLOCK
+        self._taken = [0.0] * self._places
+        self._slots = [0] * self._places
+        self._least = [0.0] * blocks  # of what is taken in a block
+        self._known_full = range(0)  # of each of these buckets
+        self._known_most = -inf  # more than this is taken
         self._current = LONG_AGO
-        self._last = LONG_AGO
+        self._last = LONG_AGO  # of the buckets where slots begin
+        self._reach = LONG_AGO  # of those of which something is taken
         self._outstanding = 0
 
     def take(
@@ -65,7 +73,7 @@ class SlotCalendar:
     ) -> float:
         """Hand out a slot; gives its time (seconds, on the clock of `now_s`).
 
-        The first bucket with room for `weight` resumes at `rate_per_s`, none before `not_before_s`
+        The first place with room for `weight` resumes at `rate_per_s`, none before `not_before_s`
         (beyond the horizon it counts as the horizon). In any run of buckets the slots never weigh
         more than its time x the rate, but for one that takes from the buckets behind. Without room
         before the horizon the slot is overbooked.
@@ -78,7 +86,7 @@ class SlotCalendar:
         bucket = self._find(first, end, capacity, weight)
         if bucket is None:
             bucket = self._overbook(first, end, weight)
-        self._slots[bucket % self._size] += 1
+        self._slots[bucket % self._places] += 1
         self._outstanding += 1
         self._last = max(self._last, bucket)
         low_s = max(earliest_s, bucket * self._bucket_s)
@@ -100,7 +108,7 @@ class SlotCalendar:
         current = self._advance(now_s)
         seconds: dict[int, int] = {}
         for bucket in range(current, self._last + 1):
-            if slots := self._slots[bucket % self._size]:
+            if slots := self._slots[bucket % self._places]:
                 second = max(0, floor(bucket * self._bucket_s - now_s))
                 seconds[second] = seconds.get(second, 0) + slots
         return list(seconds.items())
@@ -110,33 +118,59 @@ class SlotCalendar:
         current = floor(now_s / self._bucket_s)
         if current <= self._current:
             return self._current
-        for bucket in range(self._current, min(current, self._current + self._size)):
-            place = bucket % self._size
+        for bucket in range(self._current, min(current, self._reach + 1)):
+            place = bucket % self._places
             self._outstanding -= self._slots[place]
             self._slots[place] = 0
-            self._taken[place] = 0.0
+            self._taken[place] = self._least[place // BLOCK] = 0.0
         self._current = current
         return current
 
     def _find(self, first: int, end: int, capacity: float, weight: float) -> int | None:
         """Take room in the first place for it from bucket `first` on; gives the bucket where it
-        begins, None without room before bucket `end`."""
-        if capacity > self._full_at * REOPEN_FACTOR and self._reopened != self._current:
-            self._behind = [LONG_AGO] * self._size
-            self._full_at = inf
-            self._reopened = self._current
-        self._full_at = min(self._full_at, capacity)
-        bucket = self._look_from(first)
-        while (end - bucket) * capacity >= weight:
-            stop = self._fill(bucket, end, capacity, weight)
-            if stop is None:
-                return bucket
-            if stop == end:
+        begins, None without room before bucket `end`.
+
+        A place is a bucket that holds all of it, or an empty one if none can; or the one before
+        that, if there is some room left.
+        """
+        most = max(capacity - weight, 0.0)
+        bucket = self._with_room(first, end, capacity * (1 - NO_ROOM))
+        for look in range(LOOKS_MAX):
+            if look == LOOKS_MAX - 1:
+                bucket = max(bucket, self._reach)
+            if (end - bucket) * capacity < weight:
                 break
-            for full in range(bucket, stop):
-                self._behind[full % self._size] = stop
-            bucket = self._look_from(stop)
+            there = self._search(bucket, end, most)
+            for begin in range(max(there - 1, bucket), min(there + 1, end)):
+                stop = self._fill(begin, end, capacity, weight)
+                if stop is None:
+                    return begin
+                bucket = stop
         return None
+
+    def _with_room(self, bucket: int, end: int, most: float) -> int:
+        """As `_search`, but begins where the last call ended if that went the same way: while the
+        rate does not rise, a crowd finds the same buckets full."""
+        full = self._known_full
+        if most > self._known_most or not full.start <= bucket <= full.stop:
+            full = range(bucket, bucket)
+        found = self._search(full.stop, end, most)
+        self._known_full, self._known_most = range(full.start, found), most
+        return found
+
+    def _search(self, bucket: int, end: int, most: float) -> int:
+        """The first bucket from here on of which at most so much is taken; `end` without one before
+        that."""
+        taken, least, places = self._taken, self._least, self._places
+        while bucket < end:
+            place = bucket % places
+            if least[place // BLOCK] > most:
+                bucket += BLOCK - place % BLOCK
+            elif taken[place] <= most:
+                return bucket
+            else:
+                bucket += 1
+        return end
 
     def _fill(self, first: int, end: int, capacity: float, weight: float) -> int | None:
         """Take room from bucket `first` on. Gives None if that succeeded, else the bucket behind
@@ -146,7 +180,8 @@ class SlotCalendar:
         for the last: so at most one slot reaches from any bucket into the next, and a crowd of
         scraps does not add up to more than the rate.
         """
-        room = capacity - self._taken[first % self._size]
+        taken, places = self._taken, self._places
+        room = capacity - taken[first % places]
         if room <= capacity * NO_ROOM:
             return first + 1
         bucket, left = first, weight
@@ -155,25 +190,23 @@ class SlotCalendar:
             bucket += 1
             if bucket == end:
                 return end
-            taken = self._taken[bucket % self._size]
-            room = capacity - taken
-            if taken and left > room:
+            there = taken[bucket % places]
+            room = capacity - there
+            if there and left > room:
                 return bucket
         for full in range(first, bucket):
-            self._taken[full % self._size] = capacity
-        self._taken[bucket % self._size] += left
+            self._set_taken(full, capacity)
+        self._set_taken(bucket, taken[bucket % places] + left)
         return None
 
-    def _look_from(self, bucket: int) -> int:
-        """The first bucket from here on that is not known to be full. Halves the path there each
-        time, as a disjoint-set forest does, so that a crowd does not look at full buckets often."""
-        behind, size = self._behind, self._size
-        while (following := behind[bucket % size]) > bucket:
-            further = behind[following % size]
-            if further > following:
-                behind[bucket % size] = further
-            bucket = following
-        return bucket
+    def _set_taken(self, bucket: int, taken: float) -> None:
+        place = bucket % self._places
+        block = place // BLOCK
+        was_least = self._taken[place] <= self._least[block]
+        self._taken[place] = taken
+        if was_least:
+            self._least[block] = min(self._taken[block * BLOCK : (block + 1) * BLOCK])
+        self._reach = max(self._reach, bucket)
 
     def _overbook(self, first: int, end: int, weight: float) -> int:
         """Put a slot into a random bucket of the last minutes."""
@@ -181,5 +214,5 @@ class SlotCalendar:
         spread = floor(OVERBOOKED_SPREAD_S / self._bucket_s)
         low = max(first, end - spread)
         bucket = min(floor(self._uniform(low, end)), end - 1)
-        self._taken[bucket % self._size] += weight
+        self._set_taken(bucket, self._taken[bucket % self._places] + weight)
         return bucket

@@ -21,15 +21,23 @@ _FULL = Refusal(RefuseReason.FULL, FULL_RETRY_AFTER_MS)
 
 class CapacityAdmission:
     """Admits while fewer than `handshakes_max` handshakes are under way or waiting, and these and
-    the live sessions together are fewer than `sessions_max`."""
+    the live sessions together are fewer than `sessions_max`.
+
+    Of both, background leaves the share `foreground_reserve` free, rounded down: else a server full
+    of phones that nobody looks at locks people out. Without control there is none.
+    """
 
     stage = Stage.NORMAL
     newest_first = False
     next_deadline_s = inf
 
-    def __init__(self, *, handshakes_max: int, sessions_max: int) -> None:
+    def __init__(
+        self, *, handshakes_max: int, sessions_max: int, foreground_reserve: float = 0.0
+    ) -> None:
         self._handshakes_max = handshakes_max
         self._sessions_max = sessions_max
+        self._handshakes_reserved = int(handshakes_max * foreground_reserve)
+        self._sessions_reserved = int(sessions_max * foreground_reserve)
         self.handshakes = 0
         self.sessions = 0
 
@@ -41,19 +49,30 @@ class CapacityAdmission:
     @property
     def is_full(self) -> bool:
         """Whether there is no room for one more."""
-        return (
-            self.handshakes >= self._handshakes_max
-            or self.handshakes + self.sessions >= self._sessions_max
-        )
+        return self._is_full(0, 0)
+
+    @property
+    def is_full_for_background(self) -> bool:
+        """Whether what there is, is kept for people."""
+        return self._is_full(self._handshakes_reserved, self._sessions_reserved)
 
     def decide(self, arrival: Arrival, now_s: float) -> Decision:
-        """Admit while there is room, whatever the arrival's intent."""
-        if self.is_full:
+        """Admit while there is room for the arrival's intent."""
+        is_person = arrival.intent is Intent.FOREGROUND
+        if self.is_full if is_person else self.is_full_for_background:
             return _FULL
         self.handshakes += 1
         return _ADMIT[arrival.intent]
 
-    def caller_gone(self, intent: Intent, now_s: float) -> None:
+    def caller_gone(
+        self,
+        intent: Intent,
+        waited_s: float,
+        now_s: float,
+        *,
+        device_id: int | None = None,
+        deferral_ticket: bytes = b"",
+    ) -> None:
         """One handshake less."""
         self.handshakes -= 1
 
@@ -81,3 +100,9 @@ class CapacityAdmission:
 
     def tick(self, now_s: float) -> None:
         """Nothing is due."""
+
+    def _is_full(self, handshakes_reserved: int, sessions_reserved: int) -> bool:
+        return (
+            self.handshakes >= self._handshakes_max - handshakes_reserved
+            or self.handshakes + self.sessions >= self._sessions_max - sessions_reserved
+        )

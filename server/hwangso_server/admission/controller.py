@@ -20,7 +20,7 @@ Pure: `now_s` is an argument and never goes back; chance is injected.
 """
 
 from collections.abc import Callable
-from math import ceil
+from math import ceil, inf
 
 from msgspec.structs import replace
 
@@ -94,9 +94,7 @@ class AdmissionController:
             controller or default_controller(1 / (2 * settings.handshake_cost_s))
         )
         self._calendar = self._empty_calendar()
-        self._people = SlotCalendar(
-            bucket_s=settings.bucket_s, horizon_s=settings.people_horizon_s, uniform=uniform
-        )
+        self._people = self._empty_calendar()
         """The calendar for people, in SHIELD."""
         self._strangers_from_s = 0.0
         """When the next slot may be for somebody without a resume ticket."""
@@ -144,8 +142,8 @@ class AdmissionController:
         pressure = self._pressure
         foreground = arrival.intent is _FOREGROUND
         pressure.arrived(pressure.foreground if foreground else pressure.background, now_s)
-        if foreground and not self._is_believed(arrival, now_s):
-            foreground = self._stages.stage is Stage.NORMAL
+        if foreground and self._capacity.is_full:
+            return self._refuse(arrival, _FOREGROUND, now_s)
         device_id = arrival.device_id
         record = self._history.last(device_id)
         promise = None if record is None else record.promise
@@ -153,6 +151,8 @@ class AdmissionController:
             promise = self._promises.find(
                 device_id or ANYBODY, arrival.deferral_ticket, promise, now_s
             )
+        if foreground and (promise is None or promise.intent is not _FOREGROUND):
+            foreground = self._is_believed(arrival, now_s)
         if promise is not None and (promise.intent is _FOREGROUND) != foreground:
             if foreground:  # the app was opened while it had a slot as background; its age stays
                 self._promises.keep(promise)
@@ -163,10 +163,20 @@ class AdmissionController:
             return self._decide_foreground(arrival, record, promise, now_s)
         return self._decide_background(arrival, promise, now_s)
 
-    def caller_gone(self, intent: Intent, now_s: float) -> None:
+    def caller_gone(
+        self,
+        intent: Intent,
+        waited_s: float,
+        now_s: float,
+        *,
+        device_id: int | None = None,
+        deferral_ticket: bytes = b"",
+    ) -> None:
         """An admitted caller hung up before its handshake was started."""
-        self._queue(intent).leave()
+        self._queue(intent).leave(waited_s)
         self._capacity.handshakes -= 1
+        if deferral_ticket:
+            self._promises.give_back(device_id or ANYBODY, deferral_ticket)
 
     def handshake_started(self, intent: Intent, waited_s: float, now_s: float) -> None:
         """An admitted caller's turn has come."""
@@ -254,26 +264,25 @@ class AdmissionController:
     # Decisions
 
     def _is_believed(self, arrival: Arrival, now_s: float) -> bool:
+        """Whether a claim without a slot for people is served as one. Those over their budget are,
+        too, in NORMAL, but they do not bring the shield on."""
         if not self._budgeted:
             return True
+        queue = self._pressure.foreground
         if arrival.device_id is not None:
-            return self._trust.believes(arrival.device_id, arrival.attempt, now_s)
-        cost_s = self._weights[arrival.kind] * self._pressure.foreground.cost_s
-        return self._trust.believes_stranger(cost_s, now_s)
+            believed = self._trust.believes(arrival.device_id, arrival.attempt, now_s)
+        else:
+            cost_s = self._weights[arrival.kind] * queue.cost_s
+            believed = self._trust.believes_stranger(cost_s, now_s)
+        return believed or (
+            self._stages.stage is Stage.NORMAL
+            and queue.weight < self._foreground_limit * self._settings.newcomers_factor
+        )
 
     def _decide_foreground(
         self, arrival: Arrival, record: Record | None, promise: Promise | None, now_s: float
     ) -> Decision:
-        stages, weight = self._stages, self._pressure.foreground.weight
-        if self._capacity.is_full:
-            return self._refuse(arrival, _FOREGROUND, now_s)
-        limit = self._foreground_limit if stages.stage < Stage.SHIELD else self._shield_limit
-        rule = Rule.FOREGROUND
-        if weight >= limit and stages.overflow(StageRule.FOREGROUND_FULL, now_s) is Stage.SHIELD:
-            age_wins = self._does_age_win(promise, weight, limit, now_s)
-            rule = Rule.AGE if age_wins else Rule.FOREGROUND_FULL
-        elif stages.stage is Stage.SHIELD and self._has_one_waiting(record, now_s):
-            rule = Rule.ONE_ATTEMPT
+        rule = self._rule_for_person(record, promise, now_s)
         if rule.outcome is Outcome.ADMITTED:
             return self._admit(arrival, _FOREGROUND, rule, promise, now_s)
         if not self._spoken:
@@ -288,6 +297,30 @@ class AdmissionController:
             arrival.device_id or ANYBODY, _FOREGROUND, slot_s, promise, now_s
         )
         return self._defer(arrival, _FOREGROUND, rule, promise, now_s)
+
+    def _rule_for_person(
+        self, record: Record | None, promise: Promise | None, now_s: float
+    ) -> Rule:
+        stages, settings = self._stages, self._settings
+        weight = self._pressure.foreground.weight
+        if stages.stage is not Stage.SHIELD:
+            if weight < self._foreground_limit:
+                return Rule.FOREGROUND
+            if stages.overflow(StageRule.FOREGROUND_FULL, now_s) is not Stage.SHIELD:
+                return Rule.FOREGROUND  # pinned lower by an operator
+        limit = self._shield_limit
+        if self._has_one_waiting(record, now_s):
+            return Rule.ONE_ATTEMPT
+        if promise is not None and self._is_due(promise, now_s):
+            is_aged = promise.count >= settings.deferrals_max
+            factor = settings.limit_factor if is_aged else settings.aged_factor
+            return Rule.DUE if weight < limit * factor else Rule.FOREGROUND_FULL
+        if self._people.outstanding(now_s):
+            limit *= settings.newcomers_factor
+        return Rule.FOREGROUND if weight < limit else Rule.FOREGROUND_FULL
+
+    def _is_due(self, promise: Promise, now_s: float) -> bool:
+        return promise.slot_s <= now_s + self._settings.slot_tolerance_s
 
     def _decide_background(
         self, arrival: Arrival, promise: Promise | None, now_s: float
@@ -305,10 +338,15 @@ class AdmissionController:
             return self._admit(arrival, _BACKGROUND, Rule.SILENT, promise, now_s)
         if promise is None:
             rule = self._rule_for_new(stage, self._weights[arrival.kind], now_s)
-        elif promise.slot_s > now_s + self._settings.slot_tolerance_s:
-            return self._defer(arrival, _BACKGROUND, Rule.EARLY, promise, now_s)
-        else:
+        elif self._is_due(promise, now_s):
             rule = self._rule_for_due(promise, now_s)
+        else:
+            rule = Rule.EARLY
+            if arrival.device_id is None:
+                # It was told to come this early: for who is not known no wait may be longer.
+                rule = self._rule_for_new(stage, self._weights[arrival.kind], now_s)
+            if rule is not Rule.SPARE:
+                return self._defer(arrival, _BACKGROUND, Rule.EARLY, promise, now_s)
         if rule is Rule.OVER_BUDGET or rule is Rule.QUEUE_FULL:
             slot_s = self._take_slot(arrival, now_s)
             promise = self._promises.make(
@@ -331,35 +369,24 @@ class AdmissionController:
         return Rule.SPARE if has_room and self._budget.take(now_s, weight) else Rule.OVER_BUDGET
 
     def _rule_for_due(self, promise: Promise, now_s: float) -> Rule:
-        """For background whose slot has come, above NORMAL."""
+        """For background whose slot has come, above NORMAL: with age there is more room."""
+        settings = self._settings
         weight, limit = self._pressure.background.weight, self._background_limit
         if weight < limit:
             return Rule.DUE
-        age_wins = self._does_age_win(promise, weight, limit, now_s)
-        return Rule.AGE if age_wins else Rule.QUEUE_FULL
-
-    def _does_age_win(
-        self, promise: Promise | None, weight: float, limit: float, now_s: float
-    ) -> bool:
-        """Over a full queue: with some age there is more room, with more there is room."""
-        settings = self._settings
-        if promise is None or promise.slot_s > now_s + settings.slot_tolerance_s:
-            return False
         if promise.count >= settings.deferrals_max:
-            return True
-        is_aged = (
+            limit *= settings.limit_factor
+        elif (
             promise.count >= settings.aged_deferrals
             or now_s - promise.first_deferred_s >= settings.horizon_s
-        )
-        return is_aged and weight < limit * settings.aged_factor
+        ):
+            limit *= settings.aged_factor
+        return Rule.AGE if weight < limit else Rule.QUEUE_FULL
 
     def _has_one_waiting(self, record: Record | None, now_s: float) -> bool:
         """Whether a device's last foreground attempt may still be waiting for its turn."""
         return (
-            record is not None
-            and record.promise is None
-            and record.served_as is _FOREGROUND
-            and now_s - record.at_s < self._settings.foreground_hold_s
+            record is not None and now_s - record.foreground_at_s < self._settings.foreground_hold_s
         )
 
     def _take_slot(self, arrival: Arrival, now_s: float) -> float:
@@ -416,7 +443,16 @@ class AdmissionController:
         now_s: float,
     ) -> None:
         stage = self._stages.stage
-        record = Record(now_s, arrival.intent, intent, stage, rule, deferrals, promise)
+        foreground_at_s = -inf
+        if stage is Stage.SHIELD:
+            former = self._history.last(arrival.device_id)
+            if intent is _FOREGROUND and promise is None:
+                foreground_at_s = now_s
+            elif former is not None:
+                foreground_at_s = former.foreground_at_s
+        record = Record(
+            now_s, arrival.intent, intent, stage, rule, deferrals, promise, foreground_at_s
+        )
         self._history.add(arrival.device_id, record)
 
     # Small parts
@@ -432,9 +468,12 @@ class AdmissionController:
         least = settings.foreground_hold_handshakes
         self._foreground_limit = max(settings.foreground_hold_s / foreground_s, least)
         self._shield_limit = max(settings.shield_hold_s / foreground_s, least)
-        self._background_limit = max(settings.hold_s / background_s, settings.hold_handshakes)
         background_share = settings.background_min_share
         self._slots_per_s = max(background_share / background_s, self._budget.rate_per_s)
+        self._background_limit = max(settings.hold_s / background_s, settings.hold_handshakes)
+        if self._stages.stage is not Stage.NORMAL:
+            served = max(1.0, self._slots_per_s * settings.background_wait_s)
+            self._background_limit = min(self._background_limit, served)
         spare_share = 1 - signals.live_share - signals.door_share - background_share
         self._people_per_s = max(settings.people_min_share, spare_share) / foreground_s
 

@@ -95,8 +95,17 @@ class Admission(Protocol):
     def decide(self, arrival: Arrival, now_s: float) -> Decision:
         """Decide about one hello."""
 
-    def caller_gone(self, intent: Intent, now_s: float) -> None:
-        """An admitted caller hung up before its handshake was started."""
+    def caller_gone(
+        self,
+        intent: Intent,
+        waited_s: float,
+        now_s: float,
+        *,
+        device_id: int | None = None,
+        deferral_ticket: bytes = b"",
+    ) -> None:
+        """An admitted caller hung up before its handshake was started, `waited_s` after its hello
+        reached the kernel. The last two are those of its arrival: its slot is not used up."""
 
     def handshake_started(self, intent: Intent, waited_s: float, now_s: float) -> None:
         """An admitted caller's turn has come, `waited_s` after its hello reached the kernel."""

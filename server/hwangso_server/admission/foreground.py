@@ -12,16 +12,31 @@ claims foreground for everything has spent it by noon. With one claim every half
 never would have.
 
 A phone that fails and tries again is the same person opening the same app: attempts after the
-first, soon after a claim that was charged, are free.
+first, soon after a claim that was charged, are free, up to a number that no honest phone reaches.
 
 What is forgotten is safe: the device whose last claim is the longest ago makes room, whose trust is
 the most healed. To push its own record out, a liar needs the resume tickets of all the others.
 """
 
+from collections import OrderedDict
+
+from msgspec import Struct
+
 from hwangso_server.admission.settings import Settings
 
 STRANGERS_BURST_S = 1.0
 """Of their share of the processor, what strangers may take at once."""
+
+
+class _Claim(Struct):
+    """What a device has claimed."""
+
+    due_s: float
+    """The theoretical arrival time."""
+    charged_s: float
+    """When the last claim was charged."""
+    retries: int = 0
+    """Free ones since."""
 
 
 class ForegroundBudget:
@@ -31,12 +46,13 @@ class ForegroundBudget:
         self._interval_s = settings.foreground_interval_s
         self._tolerance_s = (settings.foreground_burst - 1) * settings.foreground_interval_s
         self._retry_s = settings.foreground_retry_s
+        self._retries_max = settings.foreground_retries_max
         self._limit = settings.foreground_devices_max
         self._strangers_share = settings.strangers_foreground_share
         self._strangers_s = 0.0
-        self._claims: dict[int, tuple[float, float]] = {}
-        """By device: the theoretical arrival time, and when the last claim was charged. In the
-        order of the latter."""
+        self._claims: OrderedDict[int, _Claim] = OrderedDict()
+        """By device, in the order of the last charges. Not a plain dict: to find its first key
+        takes the longer the more were deleted before it."""
 
     def __len__(self) -> int:
         return len(self._claims)
@@ -47,18 +63,19 @@ class ForegroundBudget:
         claims = self._claims
         known = claims.get(device_id)
         if known is None:
-            due_s = now_s
             if len(claims) >= self._limit:
-                del claims[next(iter(claims))]
-        else:
-            due_s, charged_s = known
-            if attempt > 1 and now_s - charged_s < self._retry_s:
-                return True
-            if due_s - now_s > self._tolerance_s:
-                return False
-            due_s = max(due_s, now_s)
-            del claims[device_id]
-        claims[device_id] = (due_s + self._interval_s, now_s)
+                claims.popitem(last=False)
+            claims[device_id] = _Claim(now_s + self._interval_s, now_s)
+            return True
+        is_retry = attempt > 1 and now_s - known.charged_s < self._retry_s
+        if is_retry and known.retries < self._retries_max:
+            known.retries += 1
+            return True
+        if known.due_s - now_s > self._tolerance_s:
+            return False
+        known.due_s = max(known.due_s, now_s) + self._interval_s
+        known.charged_s, known.retries = now_s, 0
+        claims.move_to_end(device_id)
         return True
 
     def believes_stranger(self, cost_s: float, now_s: float) -> bool:

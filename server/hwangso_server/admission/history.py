@@ -4,6 +4,8 @@ Bounded: whose last decision is the longest ago makes room. Nothing is lost with
 device's deferral ticket does not prove.
 """
 
+from collections import OrderedDict
+
 from msgspec import Struct
 
 from hwangso_protocol.hello import Intent
@@ -22,6 +24,9 @@ class Record(Struct, frozen=True, gc=False):
     rule: Rule
     deferrals: int
     promise: Promise | None
+    foreground_at_s: float
+    """When it was last let in as foreground; minus infinity if it was not, or nobody cares: only
+    in SHIELD does it matter."""
 
 
 class History:
@@ -29,8 +34,9 @@ class History:
 
     def __init__(self, devices_max: int) -> None:
         self._devices_max = devices_max
-        self._records: dict[int, Record] = {}
-        """In the order of the decisions."""
+        self._records: OrderedDict[int, Record] = OrderedDict()
+        """In the order of the decisions. A plain dict, asked for its first key, looks through all
+        that were deleted before it: up to 41 us a decision at 100,000 devices, instead of 0.4."""
         self.decisions = dict.fromkeys(Rule, 0)
 
     def __len__(self) -> int:
@@ -42,10 +48,10 @@ class History:
         if device_id is None:
             return
         records = self._records
-        records.pop(device_id, None)
         records[device_id] = record
+        records.move_to_end(device_id)
         if len(records) > self._devices_max:
-            del records[next(iter(records))]
+            records.popitem(last=False)
 
     def last(self, device_id: int | None) -> Record | None:
         """The last decision about a device; None if there is none, or it is forgotten."""

@@ -148,14 +148,15 @@ class Pressure:
         )
 
     def _sample(self, elapsed_s: float) -> BudgetSample:
-        """The door's work for those who get in is theirs, for a slot is a hello and a handshake;
-        what is left of it is the price of deferrals."""
+        """The door's work for background that gets in is background's, for a slot is a hello and a
+        handshake; what is left of its hellos is the price of deferrals. All hellos of people are
+        foreground's: they go on for as long as people come."""
         foreground, background = self.foreground, self.background
         hellos = foreground.arrivals + background.arrivals
         if hellos:
             gain = hellos / (hellos + HELLOS_SEEN)
             self._hello_s += gain * (self._door_s / hellos - self._hello_s)
-        foreground_s = foreground.started * self._hello_s
+        foreground_s = self._door_s * foreground.arrivals / hellos if hellos else 0.0
         background_s = background.started * self._hello_s
         return BudgetSample(
             window_s=elapsed_s,

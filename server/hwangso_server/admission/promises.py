@@ -45,13 +45,14 @@ class Promises:
         wall_offset_s: float,
     ) -> None:
         self._late_max_s = settings.late_max_s
+        self._ahead_max_s = settings.horizon_s + settings.bucket_s
         self._tickets = tickets
         self._wall_offset_s = wall_offset_s
         self._spent = Spent()
         # Of a random number for this run, so that no two runs give the same nonce.
         self._last_nonce = int.from_bytes(random_bytes(4), "big") << SEQUENCE_BITS
         self.foreign = 0
-        """Tickets that were none of ours."""
+        """Tickets that were none of ours, or for a slot that no calendar reaches."""
         self.spent = 0
         """Tickets that had let their device in before."""
 
@@ -82,7 +83,7 @@ class Promises:
         if promise is None:
             if not sealed:
                 return None
-            promise = self._open(device_id, sealed)
+            promise = self._open(device_id, sealed, now_s)
         if promise is None or now_s - promise.slot_s > self._late_max_s:
             return None
         return promise
@@ -91,7 +92,13 @@ class Promises:
         """Its device has been let in: the promise is used up."""
         self._spent.add(promise.nonce)
 
-    def _open(self, device_id: int, sealed: bytes) -> Promise | None:
+    def give_back(self, device_id: int, sealed: bytes) -> None:
+        """Its device was let in, and was gone before its turn came: the promise holds again."""
+        ticket = self._tickets.open(sealed, device_id)
+        if ticket is not None:
+            self._spent.discard(ticket.nonce)
+
+    def _open(self, device_id: int, sealed: bytes, now_s: float) -> Promise | None:
         ticket = self._tickets.open(sealed, device_id)
         if ticket is None:
             self.foreign += 1
@@ -100,11 +107,9 @@ class Promises:
             self.spent += 1
             return None
         offset_s = self._wall_offset_s
-        return Promise(
-            ticket.intent,
-            ticket.slot_ms / 1000 - offset_s,
-            ticket.first_deferred_ms / 1000 - offset_s,
-            ticket.count,
-            ticket.nonce,
-            sealed,
-        )
+        slot_s = ticket.slot_ms / 1000 - offset_s
+        if slot_s > now_s + self._ahead_max_s:
+            self.foreign += 1  # ours, of a run whose clock was wrong
+            return None
+        first_deferred_s = min(ticket.first_deferred_ms / 1000 - offset_s, now_s)
+        return Promise(ticket.intent, slot_s, first_deferred_s, ticket.count, ticket.nonce, sealed)

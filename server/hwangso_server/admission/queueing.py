@@ -29,6 +29,7 @@ class Queue:
         "_delay_max_s",
         "_delay_min_s",
         "_delay_sum_s",
+        "_left",
         "_response_s",
         "_seen",
         "_standing",
@@ -59,6 +60,8 @@ class Queue:
         """A window begins."""
         self.arrivals = 0
         self.started = 0
+        self._left = 0
+        """Those begun, and those who were gone when their turn came."""
         self.started_weight = 0.0
         self.work_s = 0.0
         self._waiting_min = self.waiting
@@ -97,21 +100,24 @@ class Queue:
         self.waiting += 1
         self.weight += weight
 
-    def leave(self) -> float:
-        """One less waits; gives its weight: the mean of all, for who it was is not told."""
+    def leave(self, waited_s: float) -> float:
+        """The turn of one has come, and it was gone: that it waited so long counts all the same, or
+        a queue that outlasts everybody's patience would look like none. Gives its weight: the mean
+        of all, for who it was is not told."""
         weight = self.weight / self.waiting
         self.waiting -= 1
         self.weight = self.weight - weight if self.waiting else 0.0
         self._waiting_min = min(self._waiting_min, self.waiting)
+        self._left += 1
+        self._delay_min_s = min(self._delay_min_s, waited_s)
+        self._delay_max_s = max(self._delay_max_s, waited_s)
         return weight
 
     def start(self, waited_s: float) -> None:
         """The turn of one has come, `waited_s` after its hello reached the kernel."""
-        self.started_weight += self.leave()
+        self.started_weight += self.leave(waited_s)
         self.started += 1
         self._delay_sum_s += waited_s
-        self._delay_min_s = min(self._delay_min_s, waited_s)
-        self._delay_max_s = max(self._delay_max_s, waited_s)
 
     def answer(self, response_s: float) -> None:
         """One has its answer, `response_s` after its hello reached the kernel."""
@@ -121,7 +127,7 @@ class Queue:
         """The window is over: smooth what is smoothed, once, before `signals` and `open`."""
         self.arrivals_per_s += arrivals_gain * (self.arrivals / elapsed_s - self.arrivals_per_s)
         self._measure_cost()
-        if self.started:
+        if self._left:
             delay_s = self._delay_min_s
         elif self._waiting_min:
             delay_s = elapsed_s + (self._standing[-1] if self._standing else 0.0)

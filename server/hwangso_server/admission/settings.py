@@ -96,7 +96,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     foreground_hold_handshakes: float = 16.0
     """And at least so many, of both."""
     aged_factor: float = 2.0
-    """Times these two, for who has been deferred `aged_deferrals` times."""
+    """Times these, for background that has been deferred `aged_deferrals` times, and for people
+    whose slot has come."""
+    limit_factor: float = 4.0
+    """Times these, for who has been deferred `deferrals_max` times. Nobody is let in beyond."""
+    background_wait_s: float = 2.0
+    """The background queue is no longer than it is served in this time: else the phones would have
+    given up (after 5 s, most of them), and the little time that is left for background while people
+    fill the server would be spent on hang-ups."""
 
     # ---- slots --------------------------------------------------------------------------------
 
@@ -118,13 +125,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Slots are handed out at no less than this share of the processor, which the dispatcher gives
     to background whatever foreground does: else a burst of people would send phones away for ten
     minutes."""
-    strangers_slot_share: float = 0.5
+    strangers_slot_share: float = 0.75
     """Of all slots, at most, for those who have no resume ticket: who may be anybody, and may
     never come back for the slot."""
     people_slot_min_s: float = 1.0
     """Foreground over capacity comes back after this, or when the calendar for people has room."""
-    people_horizon_s: float = 60.0
-    """Of that calendar: whoever would have to wait longer will have given up, and tries again."""
+    newcomers_factor: float = 0.5
+    """Of the room in the queue, for people who have no slot while others have: who has waited for a
+    slot is to find room, and where slots are not taken newcomers fill the gap."""
     people_min_share: float = 0.25
     """Its slots are handed out at no less than this share of the processor."""
 
@@ -136,6 +144,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One more each; `foreground` has the reasoning."""
     foreground_retry_s: float = 60.0
     """Attempts after the first, this soon after a claim, are of the same opening of the app."""
+    foreground_retries_max: int = 60
+    """And at most so many: with back-offs of a second on average as many as fit into that time."""
     foreground_devices_max: int = 100_000
     """Whose claims are remembered (about 200 bytes each)."""
     strangers_foreground_share: float = 0.1

@@ -27,6 +27,13 @@ class Spent:
         window = self._runs.get(run)
         return window is not None and sequence in window
 
+    def discard(self, nonce: int) -> None:
+        """It has not been used after all; what has dropped out of the window stays used."""
+        run, sequence = divmod(nonce, 1 << SEQUENCE_BITS)
+        window = self._runs.get(run)
+        if window is not None:
+            window.discard(sequence)
+
     def add(self, nonce: int) -> None:
         """It has been used."""
         run, sequence = divmod(nonce, 1 << SEQUENCE_BITS)
@@ -58,6 +65,10 @@ class _Window:
             self._move_to(sequence)
         if sequence > self._highest - self._size:
             self._bits[sequence // 8 % len(self._bits)] |= 1 << sequence % 8
+
+    def discard(self, sequence: int) -> None:
+        if self._highest - self._size < sequence <= self._highest:
+            self._bits[sequence // 8 % len(self._bits)] &= ~(1 << sequence % 8)
 
     @property
     def _size(self) -> int:

@@ -3,11 +3,11 @@
     NORMAL -> BUSY -> EMERGENCY -> SHIELD     up at once, any number of stages
     NORMAL <- BUSY <- EMERGENCY <- SHIELD     down one at a time, when calm for a dwell
 
-`RULES` says it all: a rule's *level* is how near its readings are to their limits, 1 is at them; of
-several readings the one furthest away counts, for a rule needs all of them. At level 1 a rule
-raises the stage to its own, at once or when that has lasted. While any rule of the present stage or
-one above is at `fall_level` or over, the stage is held; when none was for the stage's dwell, it
-falls by one.
+`THRESHOLDS` says it all: the *level* at one is how near its readings are to their limits, 1 is at
+them; of several readings the one furthest away counts, for a threshold needs all of them. At level
+1 it raises the stage to its own, at once or when that has lasted. While any threshold of the
+present stage or one above is at `fall_level` or over, the stage is held; when none was for the
+stage's dwell, it falls by one.
 
 An operator may pin a stage for a time. Afterwards it goes on from there: up at once if it must,
 down one at a time, so that the end of a pin is no second storm.
@@ -72,7 +72,7 @@ class Reading(Struct, frozen=True, gc=False):
 
 
 def readings(signals: Signals, backlog_s: float, settings: Settings) -> dict[str, Reading]:
-    """Everything the rules look at. `backlog_s` is how far ahead the calendar reaches."""
+    """Everything the thresholds look at. `backlog_s` is how far ahead the calendar reaches."""
     foreground_s, background_s = signals.foreground.standing_s, signals.background.standing_s
     foreground_target_s = max(
         settings.foreground_target_min_s, settings.foreground_targets * signals.target_s
@@ -89,36 +89,36 @@ def readings(signals: Signals, backlog_s: float, settings: Settings) -> dict[str
     return {reading.name: reading for reading in found}
 
 
-class Rule(Struct, frozen=True):
+class Threshold(Struct, frozen=True):
     """What raises the stage to `stage`: all of these readings at their limits."""
 
-    name: StageRule
+    rule: StageRule
     stage: Stage
     needs: tuple[str, ...]
     lasting_s: Callable[[Settings], float] = lambda _: 0.0
 
     def level(self, found: dict[str, Reading]) -> float:
-        """1 and over: it applies."""
+        """1 and over: it is passed."""
         return min(found[name].level for name in self.needs)
 
 
-RULES: Final = (
-    Rule(
+THRESHOLDS: Final = (
+    Threshold(
         StageRule.BACKGROUND_STANDING,
         Stage.BUSY,
         ("background_standing_s", "connect_share"),
     ),
-    Rule(
+    Threshold(
         StageRule.CONNECT_SURGE,
         Stage.EMERGENCY,
         ("standing_s", "connect_share", "surge_ratio"),
     ),
-    Rule(
+    Threshold(
         StageRule.BACKLOG,
         Stage.EMERGENCY,
         ("backlog_s",),
     ),
-    Rule(
+    Threshold(
         StageRule.FOREGROUND_STANDING,
         Stage.SHIELD,
         ("foreground_standing_s", "foreground_share"),
@@ -135,8 +135,8 @@ OVERFLOWS: Final = {
 
 
 class StageMachine:
-    """Without `hysteresis` a stage falls as soon as its rules no longer apply. Without `governed`
-    it falls however many slots are still to come."""
+    """Without `hysteresis` a stage falls as soon as no threshold is passed any more. Without
+    `governed` it falls however many slots are still to come."""
 
     def __init__(
         self, settings: Settings, *, hysteresis: bool = True, governed: bool = True
@@ -158,23 +158,23 @@ class StageMachine:
         self.pinned_until_s: float | None = None
         self._held_s = -inf
         """When last something held the stage."""
-        self._applies_since_s = [inf] * len(RULES)
+        self._passed_since_s = [inf] * len(THRESHOLDS)
 
     def update(self, signals: Signals, backlog_s: float, now_s: float) -> None:
         """A window has closed."""
         found = readings(signals, backlog_s, self._settings)
-        levels = [rule.level(found) for rule in RULES]
+        levels = [threshold.level(found) for threshold in THRESHOLDS]
         raising = self._raising(levels, now_s)
         self.expire_pin(now_s)
         if self.pinned_until_s is not None:
             return
         if raising is not None and raising.stage > self.stage:
-            self._enter(raising.stage, raising.name, now_s)
+            self._enter(raising.stage, raising.rule, now_s)
             return
         fall_level = self._settings.fall_level if self._hysteresis else 1.0
         if any(
-            level >= fall_level and self._holds(rule)
-            for rule, level in zip(RULES, levels, strict=True)
+            level >= fall_level and self._holds(threshold)
+            for threshold, level in zip(THRESHOLDS, levels, strict=True)
         ):
             self._held_s = now_s
         elif self._may_fall(backlog_s, now_s):
@@ -204,20 +204,20 @@ class StageMachine:
         if self.pinned_until_s is not None and now_s >= self.pinned_until_s:
             self.unpin(now_s)
 
-    def _raising(self, levels: list[float], now_s: float) -> Rule | None:
-        """The rule of the highest stage that applies, and has for as long as it must."""
+    def _raising(self, levels: list[float], now_s: float) -> Threshold | None:
+        """That of the highest stage that is passed, and has been for as long as it must."""
         raising = None
-        for number, (rule, level) in enumerate(zip(RULES, levels, strict=True)):
-            since_s = min(self._applies_since_s[number], now_s) if level >= 1 else inf
-            self._applies_since_s[number] = since_s
-            lasting_s = rule.lasting_s(self._settings) if self._hysteresis else 0.0
+        for number, (threshold, level) in enumerate(zip(THRESHOLDS, levels, strict=True)):
+            since_s = min(self._passed_since_s[number], now_s) if level >= 1 else inf
+            self._passed_since_s[number] = since_s
+            lasting_s = threshold.lasting_s(self._settings) if self._hysteresis else 0.0
             if level >= 1 and now_s - since_s >= lasting_s:
-                raising = rule
+                raising = threshold
         return raising
 
-    def _holds(self, rule: Rule) -> bool:
-        is_of_slots = rule.name is StageRule.BACKLOG
-        return rule.stage >= self.stage and (self._governed or not is_of_slots)
+    def _holds(self, threshold: Threshold) -> bool:
+        is_of_slots = threshold.rule is StageRule.BACKLOG
+        return threshold.stage >= self.stage and (self._governed or not is_of_slots)
 
     def _may_fall(self, backlog_s: float, now_s: float) -> bool:
         if self.stage is Stage.NORMAL:

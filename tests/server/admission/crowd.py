@@ -255,7 +255,7 @@ class _Run:
             phone = queue.pop() if newest_first else queue.popleft()
             waited_s = self.now_s - phone.arrived_s
             if waited_s > phone.patience_s:
-                controller.caller_gone(intent, self.now_s)
+                controller.caller_gone(intent, waited_s, self.now_s)
                 gone_s = phone.arrived_s + phone.patience_s
                 self.come(phone, max(self.now_s, gone_s + self.crowd.rng.uniform(0, 1)))
                 continue

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from math import ceil, floor
+from typing import SupportsIndex, overload
 
 import pytest
 from hypothesis import given
@@ -74,12 +75,31 @@ def test_a_lower_rate_goes_behind_what_is_full_and_a_higher_one_fills_it_up() ->
     assert slots.take(0, 3.0, 0) == 4
 
 
-def test_a_trembling_rate_does_not_fill_up_what_is_full() -> None:
+def test_a_bucket_is_full_or_not_by_the_rate_of_now() -> None:
     slots = calendar()
     assert take_many(slots, 100, 100.0) == [0] * 100
     assert slots.take(0, 100.0, 0) == 1
-    assert slots.take(0, 104.0, 0) == 1
-    assert slots.take(0, 106.0, 0) == 0
+    assert slots.take(0, 101.0, 0) == 0
+    assert slots.take(0, 100.0, 0) == 1
+    assert slots.take(0, 101.0, 0) == 1
+
+
+def test_scraps_are_passed_by_and_the_last_before_a_gap_is_used() -> None:
+    slots = calendar()
+    for second in range(20):
+        slots.take(0, 1.5, second)
+    assert slots.take(0, 1.5, 0) == 19
+    assert slots.take(0, 1.5, 0) == 20
+    assert slots.take(0, 1.5, 0) == 21
+
+
+def test_a_slot_of_several_buckets_goes_behind_all_others_when_gaps_are_too_short() -> None:
+    slots = calendar(horizon_s=100)
+    for second in range(0, 40, 2):
+        slots.take(0, 1.0, second)
+    assert [slots.take(0, 1.0, 0, 2.5) for _ in range(2)] == [39, 41.0]
+    assert slots.overbooked == 0
+    assert slots.take(0, 1.0, 0) == 1, "the gaps are left to those whom they hold"
 
 
 def test_time_goes_on() -> None:
@@ -155,23 +175,56 @@ def test_a_horizon_that_is_full_has_room_again_later() -> None:
     assert slots.overbooked == 0
 
 
+class Reads(list[float]):
+    """Knows how often it was read: what a search costs, without a clock."""
+
+    reads = 0
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> float: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[float]: ...
+    def __getitem__(self, place: SupportsIndex | slice) -> float | list[float]:
+        Reads.reads += 1
+        return super().__getitem__(place)
+
+
 class Counting(SlotCalendar):
-    """Knows how often it has looked into a bucket: what a take costs, without a clock."""
+    """What it knows of its buckets is counted."""
 
-    looks = 0
+    def __init__(self) -> None:
+        super().__init__(bucket_s=0.1, horizon_s=600, uniform=earliest)
+        self._taken = Reads(self._taken)
+        self._least = Reads(self._least)
 
-    def _fill(self, first: int, end: int, capacity: float, weight: float) -> int | None:
-        self.looks += 1
-        return super()._fill(first, end, capacity, weight)
+    def reads_of(self, now_s: float, rate_per_s: float, weight: float) -> int:
+        """Those of one more slot."""
+        before = Reads.reads
+        self.take(now_s, rate_per_s, now_s, weight)
+        return Reads.reads - before
 
 
-def test_full_buckets_are_not_looked_at_again_and_again() -> None:
-    slots = Counting(bucket_s=0.1, horizon_s=600, uniform=earliest)
-    chance = random.Random(1)
-    for _ in range(10_000):
-        slots.take(0, 15 * chance.uniform(0.8, 1.2), chance.choice((0, 0, 5, 300)))
-    assert slots.overbooked > 0
-    assert slots.looks < 30_000  # each take, and 6,000 buckets
+@pytest.mark.parametrize("weights", [(1.0,), (1.0, 1.8), (4.0, 1.0)])
+def test_a_full_calendar_costs_the_same_however_the_rate_trembles(
+    weights: tuple[float, ...],
+) -> None:
+    """It was filled at 30 a second, which is three to each of 6,000 buckets."""
+    slots = Counting()
+    while not slots.overbooked:
+        slots.take(0, 30.0, 0)
+    reads = [
+        slots.reads_of(tick / 10, 30.0 * tremble, weight)
+        for tick, tremble in enumerate([1.0, 1.06, 0.94] * 50)
+        for weight in weights
+    ]
+    assert max(reads) < 700
+
+
+def test_a_crowd_does_not_look_at_full_buckets_again_and_again() -> None:
+    slots = Counting()
+    reads = [slots.reads_of(0, 30.0, 1.0) for _ in range(18_000)]
+    assert slots.overbooked == 0
+    assert sum(reads) < 18_000 * 15
 
 
 @pytest.mark.parametrize(("bucket_s", "horizon_s"), [(0.0, 10.0), (-1.0, 10.0), (10.0, 1.0)])

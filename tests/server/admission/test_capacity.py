@@ -34,7 +34,7 @@ def test_handshakes_are_bounded() -> None:
     admission.session_started()
     assert admission.decide(ARRIVAL, 0.0) == ADMIT
     assert admission.decide(ARRIVAL, 0.0) == FULL
-    admission.caller_gone(FG, 0.0)
+    admission.caller_gone(FG, 0.0, 0.0)
     assert not admission.is_full
     assert admission.decide(ARRIVAL, 0.0) == ADMIT
 
@@ -92,7 +92,7 @@ def test_never_more_than_allowed(handshakes: int, sessions: int, steps: list[int
             admission.session_ended()
             live -= 1
         elif step == 4 and shaking:
-            admission.caller_gone(FG, 0.0)
+            admission.caller_gone(FG, 0.0, 0.0)
             shaking -= 1
         assert (admission.handshakes, admission.sessions) == (shaking, live)
         assert admission.is_full == (shaking >= handshakes or shaking + live >= sessions)

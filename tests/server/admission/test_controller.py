@@ -132,7 +132,7 @@ def test_the_hard_bound_stays() -> None:
     assert decisions == [Admit(BG)] * 18 + [FULL] * 12  # foreground keeps a tenth
     assert [controlled.hello(FG, n) for n in range(31, 34)] == [Admit(FG), Admit(FG), FULL]
     assert controlled.explain(33).outcome is Outcome.REFUSED
-    controlled.controller.caller_gone(BG, controlled.now_s)
+    controlled.controller.caller_gone(BG, 0.0, controlled.now_s)
     assert controlled.hello(FG, 34) == Admit(FG)
 
 

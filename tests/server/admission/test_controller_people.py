@@ -52,9 +52,15 @@ def test_in_the_shield_the_queue_is_short_for_the_newest_are_served_first() -> N
     controlled = Controlled()
     controlled.pin(Stage.SHIELD)
     controlled.fill(FG, SHIELD_HOLD_FG)
-    controlled.deferred(FG, 1)
+    deferral = controlled.deferred(FG, 1)
+    controlled.serve(FG, SHIELD_HOLD_FG // 2)
+    controlled.deferred(FG, 2)  # half of the room is for those who have slots
+    assert controlled.explain(2).rule is Rule.FOREGROUND_FULL
     controlled.serve(FG, 1)
-    assert controlled.hello(FG, 2) == Admit(FG)
+    assert controlled.hello(FG, 3) == Admit(FG)
+    controlled.now_s += 2 + deferral.wait_ms / 1000  # whose slots are over
+    controlled.fill(FG, SHIELD_HOLD_FG // 2 - 1)
+    assert controlled.hello(FG, 4) == Admit(FG)
 
 
 def test_people_over_capacity_come_back_at_the_rate_at_which_they_can_be_served() -> None:
@@ -74,6 +80,7 @@ def test_in_the_shield_a_device_has_one_attempt_at_a_time() -> None:
     assert controlled.hello(FG) == Admit(FG)
     controlled.deferred(FG, attempt=2)
     assert controlled.explain().rule is Rule.ONE_ATTEMPT
+    controlled.deferred(FG, attempt=3)  # every second one does not get through either
     assert controlled.hello(FG, 2) == Admit(FG)
     controlled.now_s += 1.3
     assert controlled.hello(FG, attempt=3) == Admit(FG)
@@ -94,36 +101,52 @@ def test_who_opens_the_app_does_not_wait_for_the_slot_of_the_background() -> Non
     assert controlled.controller.status(controlled.now_s).spent_tickets == 1
 
 
-def test_people_deferred_often_have_twice_the_room() -> None:
+def shielded(waiting: int) -> Controlled:
+    """In SHIELD, with so many people before the next one."""
     controlled = Controlled()
+    controlled.pin(Stage.EMERGENCY)
+    controlled.fill(FG, waiting)
     controlled.pin(Stage.SHIELD)
-    controlled.fill(FG, SHIELD_HOLD_FG)
-    ticket = b""
-    for attempt in range(1, 4):
-        deferral = controlled.deferred(FG, attempt=attempt, ticket=ticket)
-        ticket = deferral.deferral_ticket
-        controlled.now_s += deferral.wait_ms / 1000
-    assert controlled.explain().deferrals == 3
-    assert controlled.hello(FG, attempt=4, ticket=ticket) == Admit(FG)
-    assert controlled.explain().rule is Rule.AGE
+    return controlled
+
+
+def test_people_whose_slot_has_come_have_twice_the_room() -> None:
+    controlled = shielded(2 * SHIELD_HOLD_FG - 2)
+    deferral = controlled.deferred(FG)
+    controlled.now_s += deferral.wait_ms / 1000
+    assert controlled.hello(FG, attempt=2, ticket=deferral.deferral_ticket) == Admit(FG)
+    assert (controlled.explain().rule, controlled.explain().deferrals) == (Rule.DUE, 1)
+    deferral = controlled.deferred(FG, 2)
+    controlled.now_s += deferral.wait_ms / 1000
+    controlled.deferred(FG, 2, attempt=2, ticket=deferral.deferral_ticket)
+    assert controlled.explain(2).rule is Rule.FOREGROUND_FULL
+
+
+def test_a_person_with_a_slot_pays_no_second_claim() -> None:
+    """Being put off is not the phone's fault."""
+    controlled = shielded(4 * SHIELD_HOLD_FG)
+    for _ in range(20):
+        controlled.now_s += 70 + controlled.deferred(FG).wait_ms / 1000
+        assert controlled.explain().served_as is FG
 
 
 def test_after_four_deferrals_there_is_room() -> None:
-    controlled = Controlled()
-    controlled.pin(Stage.SHIELD)
-    controlled.fill(FG, SHIELD_HOLD_FG)
-    for attempt in range(1, 4):
+    controlled = shielded(3 * SHIELD_HOLD_FG)
+    for attempt in range(1, 5):
         deferral = controlled.deferred(FG, attempt=attempt)
+        assert controlled.explain().deferrals == attempt
+        controlled.deferred(FG, attempt=attempt)  # early
+        assert controlled.explain().rule is Rule.EARLY
         controlled.now_s += deferral.wait_ms / 1000
-    controlled.pin(Stage.EMERGENCY)
-    controlled.fill(FG, 2 * SHIELD_HOLD_FG)
-    controlled.pin(Stage.SHIELD)
-    deferral = controlled.deferred(FG, attempt=4)
-    assert controlled.explain().deferrals == 4
-    controlled.deferred(FG, attempt=5)  # early
-    controlled.now_s += deferral.wait_ms / 1000
-    assert controlled.hello(FG, attempt=6) == Admit(FG)
-    assert controlled.explain().rule is Rule.AGE
+    assert controlled.hello(FG, attempt=5) == Admit(FG)
+
+
+def test_but_not_without_end() -> None:
+    """Who has collected tickets and comes with all of them at once does not fill the queue with
+    more than people wait for."""
+    controlled = shielded(4 * SHIELD_HOLD_FG)
+    for attempt in range(1, 8):
+        controlled.now_s += controlled.deferred(FG, attempt=attempt).wait_ms / 1000
 
 
 def test_who_opens_the_app_takes_the_age_of_the_background_along() -> None:
@@ -133,7 +156,7 @@ def test_who_opens_the_app_takes_the_age_of_the_background_along() -> None:
     controlled.fill(FG, SHIELD_HOLD_FG)
     controlled.pin(Stage.SHIELD)
     assert controlled.hello(FG) == Admit(FG)
-    assert (controlled.explain().rule, controlled.explain().deferrals) == (Rule.AGE, 3)
+    assert (controlled.explain().rule, controlled.explain().deferrals) == (Rule.DUE, 3)
 
 
 def test_a_slot_for_people_is_none_for_machines() -> None:
@@ -154,7 +177,7 @@ def test_people_who_come_again_before_their_slot_are_served_if_there_is_room() -
     first = controlled.deferred(FG)
     assert controlled.deferred(FG, attempt=2).deferral_ticket == first.deferral_ticket
     assert controlled.explain().rule is Rule.EARLY
-    controlled.serve(FG, 1)
+    controlled.serve(FG, SHIELD_HOLD_FG // 2 + 1)
     assert controlled.hello(FG, attempt=3) == Admit(FG)
 
 
@@ -164,6 +187,7 @@ def test_people_who_come_again_before_their_slot_are_served_if_there_is_room() -
 def claim_often(controlled: Controlled, device_id: int = 1) -> None:
     for _ in range(4):
         controlled.hello(FG, device_id)
+        controlled.now_s += 2
 
 
 @pytest.mark.parametrize("stage", [Stage.BUSY, Stage.EMERGENCY, Stage.SHIELD])
@@ -181,6 +205,17 @@ def test_in_normal_times_claims_are_believed() -> None:
     controlled = Controlled()
     claim_often(controlled)
     assert controlled.hello(FG) == Admit(FG)
+
+
+def test_in_normal_times_who_claims_too_often_does_not_bring_on_the_shield() -> None:
+    controlled = Controlled()
+    for number in range(10 * HOLD_FG):
+        controlled.hello(FG, None, kind=Kind.LOGIN)
+        if number % 10 == 0:
+            controlled.hello(FG, 1)
+    assert controlled.controller.stage is Stage.BUSY
+    assert controlled.controller.status(controlled.now_s).foreground_waiting < HOLD_FG / 2
+    assert controlled.hello(FG, 2) == Admit(FG)
 
 
 def test_claims_of_normal_times_count() -> None:

@@ -137,11 +137,42 @@ def test_age_wins() -> None:
     for _ in range(3):
         come_back(controlled, controlled.deferred())
     controlled.pin(Stage.NORMAL)
-    controlled.fill(BG, 3 * HOLD)
+    controlled.fill(BG, 2 * HOLD)
     controlled.pin(Stage.EMERGENCY)
     come_back(controlled, controlled.deferred())
     assert controlled.explain().deferrals == 4
     assert controlled.hello(BG) == Admit(BG)
+
+
+def test_age_does_not_win_over_a_queue_that_nobody_would_wait_in() -> None:
+    controlled = busy()
+    controlled.pin(Stage.NORMAL)
+    controlled.fill(BG, 3 * HOLD)
+    controlled.pin(Stage.EMERGENCY)
+    for _ in range(8):
+        come_back(controlled, controlled.deferred())
+    controlled.serve(BG, 1)
+    assert controlled.hello(BG) == Admit(BG)
+
+
+def test_who_gave_up_in_the_queue_keeps_slot_and_age() -> None:
+    controlled = busy()
+    come_back(controlled, controlled.deferred())
+    deferral = controlled.deferred()
+    assert controlled.explain().deferrals == 2
+    come_back(controlled, deferral)
+    controlled.serve(BG, 1)
+    ticket = deferral.deferral_ticket
+    assert controlled.hello(ticket=ticket) == Admit(BG)
+    controlled.controller.caller_gone(
+        BG, 5.0, controlled.now_s, device_id=1, deferral_ticket=ticket
+    )
+    controlled.pin(Stage.NORMAL)
+    controlled.fill(BG, 1)
+    controlled.pin(Stage.EMERGENCY)
+    controlled.deferred(ticket=ticket)
+    explanation = controlled.explain()
+    assert (explanation.rule, explanation.deferrals) == (Rule.QUEUE_FULL, 3)
 
 
 def test_ten_minutes_are_age_too() -> None:

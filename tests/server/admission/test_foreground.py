@@ -133,3 +133,11 @@ def test_strangers_share_a_tenth_of_the_processor() -> None:
 def test_one_stranger_now_and_then_is_believed() -> None:
     budget = new_budget()
     assert all(budget.believes_stranger(0.05, minute * 60.0) for minute in range(100))
+
+
+def test_free_attempts_end() -> None:
+    """An honest phone has one a second; a hundred a second are not one person's."""
+    budget = new_budget()
+    believed = sum(budget.believes(7, 1 if n == 0 else 2, n / 100) for n in range(6_000))
+    claims, each = SETTINGS.foreground_burst, 1 + SETTINGS.foreground_retries_max
+    assert believed == claims * each == 4 * 61

@@ -1,5 +1,7 @@
 """The last decision about each device."""
 
+from math import inf
+
 from hwangso_protocol.hello import Intent
 from hwangso_server.admission import Rule, Stage
 from hwangso_server.admission.history import History, Record
@@ -10,7 +12,7 @@ PROMISE = Promise(BG, 130.0, 100.0, 2, 99, b"sealed")
 
 
 def record(rule: Rule, promise: Promise | None = None) -> Record:
-    return Record(100.0, Intent.FOREGROUND, BG, Stage.BUSY, rule, 2, promise)
+    return Record(100.0, Intent.FOREGROUND, BG, Stage.BUSY, rule, 2, promise, -inf)
 
 
 def test_the_last_decision_counts() -> None:

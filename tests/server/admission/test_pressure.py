@@ -198,7 +198,8 @@ def test_hang_ups() -> None:
 
 
 def test_what_the_budget_is_told() -> None:
-    """10 hellos take 1 ms of the door each. Five got in, and these are charged to them."""
+    """10 hellos take 1 ms of the door each. Four of background got in, and these are charged to it;
+    people are charged for all of theirs."""
     pressure = new_pressure()
     for _ in range(100):
         pressure.arrived(pressure.background, 10.0)
@@ -219,8 +220,8 @@ def test_what_the_budget_is_told() -> None:
     assert sample.foreground_delay_s == pytest.approx(0.004)
     hello_s = 0.001 * (1 - (32 / 133) * (32 / 42))  # smoothed, and on its way up from nothing
     assert sample.background_s == pytest.approx(0.0015 + 4 * hello_s)
-    assert sample.foreground_s == pytest.approx(0.0005 + hello_s)
-    assert sample.door_s == pytest.approx(0.010 - 5 * hello_s)
+    assert sample.foreground_s == pytest.approx(0.0005 + 2 * 0.001)
+    assert sample.door_s == pytest.approx(0.008 - 4 * hello_s)
     assert sample.live_s == pytest.approx(0.005)
     assert sample.idle_s == pytest.approx(0.06)
     assert sample.queue_length == 1

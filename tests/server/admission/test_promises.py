@@ -40,9 +40,37 @@ def test_a_promise() -> None:
 def test_a_slot_in_a_ticket_is_never_before_the_one_promised() -> None:
     promises = new_promises()
     for slot_s in (100.0001, 123.4567891, 1e6 / 3):
-        found = find(promises, 7, promises.make(7, BG, slot_s, None, 90.0).sealed, 90.0)
+        now_s = slot_s - 10
+        found = find(promises, 7, promises.make(7, BG, slot_s, None, now_s).sealed, now_s)
         assert found is not None
         assert slot_s - 1e-6 <= found.slot_s <= slot_s + 0.0011
+
+
+@pytest.mark.parametrize("ahead_s", [1_000.0, 32_400.0, 5_000_000.0])
+def test_a_ticket_of_a_run_whose_clock_was_ahead_is_worth_nothing(ahead_s: float) -> None:
+    promises = new_promises()
+    sealed = promises.make(7, BG, 100.0 + ahead_s, None, 100.0 + ahead_s).sealed
+    assert find(promises, 7, sealed, 100.0) is None
+    assert promises.foreign == 1
+
+
+def test_nobody_was_deferred_in_the_future() -> None:
+    promises = new_promises()
+    sealed = promises.make(7, BG, 700.0, None, 690.0).sealed
+    found = find(promises, 7, sealed, 100.0)
+    assert found is not None
+    assert found.first_deferred_s == 100.0
+
+
+def test_a_promise_given_back_holds_again() -> None:
+    promises = new_promises()
+    made = promises.make(7, BG, 130.0, None, 100.0)
+    promises.keep(made)
+    promises.give_back(8, made.sealed)  # not its own
+    assert find(promises, 7, made.sealed, 131.0) is None
+    promises.give_back(7, made.sealed)
+    promises.give_back(7, b"no ticket")
+    assert find(promises, 7, made.sealed, 131.0) is not None
 
 
 def test_another_promise_keeps_the_age() -> None:

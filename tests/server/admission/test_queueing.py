@@ -39,9 +39,9 @@ def test_the_work_that_waits() -> None:
     queue.admit(3.0)
     assert queue.waiting == 2
     assert queue.expected_s == pytest.approx(4 * 0.0003)
-    assert queue.leave() == pytest.approx(2.0)  # who it was is not told: the mean
+    assert queue.leave(0.0) == pytest.approx(2.0)  # who it was is not told: the mean
     assert queue.expected_s == pytest.approx(2 * 0.0003)
-    queue.leave()
+    queue.leave(0.0)
     assert (queue.waiting, queue.weight) == (0, 0.0)
 
 
@@ -50,7 +50,7 @@ def test_weights_add_up(weights: list[float], leaving: int) -> None:
     queue = new_queue()
     for weight in weights:
         queue.admit(weight)
-    left = sum(queue.leave() for _ in range(min(leaving, len(weights))))
+    left = sum(queue.leave(0.0) for _ in range(min(leaving, len(weights))))
     assert left + queue.weight == pytest.approx(sum(weights))
     assert queue.weight >= 0
 
@@ -127,9 +127,19 @@ def test_a_queue_that_hangs_up_does_not_stand() -> None:
     for _ in range(6):
         close(queue)
     assert queue.standing_s > 0
-    queue.leave()
+    queue.leave(0.0)
     queue.admit(1.0)
     assert close(queue) == 0.0
+
+
+def test_a_queue_that_outlasts_everybodys_patience_stands() -> None:
+    """Nobody in it is served: each is gone when the turn comes."""
+    queue = new_queue()
+    for _ in range(6):
+        queue.admit(1.0)
+        queue.leave(5.0)
+        close(queue)
+    assert queue.standing_s == 5.0
 
 
 def test_an_empty_queue_does_not_stand() -> None:

@@ -77,3 +77,14 @@ def test_it_is_a_set_within_its_window(steps: list[tuple[bool, int]]) -> None:
             assert (RUN + sequence in spent) == (sequence in used)
         else:
             assert RUN + sequence in spent
+
+
+def test_not_used_after_all() -> None:
+    spent = Spent(window_tickets=1_024)
+    spent.discard(RUN + 5)  # of a run that it does not know
+    for number in (3, 5, 2_000):
+        spent.add(RUN + number)
+    spent.discard(RUN + 2_000)
+    assert RUN + 2_000 not in spent
+    spent.discard(RUN + 5)  # dropped out: too late
+    assert RUN + 5 in spent

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.server.admission.samples import SETTINGS, signals
 
 from hwangso_server.admission import Reading, Signals, Stage, StageRule
-from hwangso_server.admission.stage import OVERFLOWS, RULES, StageMachine, readings
+from hwangso_server.admission.stage import OVERFLOWS, THRESHOLDS, StageMachine, readings
 
 CALM = signals(background_share=0.1)
 BUSY = signals(background_standing_s=0.03, background_share=0.8)
@@ -138,19 +138,19 @@ def test_how_far_it_rises(found: Signals, highest: Stage) -> None:
     assert Machine().see(found, 60) is highest
 
 
-def test_every_rule_needs_all_that_it_names() -> None:
-    """Negative control of the above: with everything at its limit each rule applies, and with one
-    reading below it does not."""
+def test_every_threshold_needs_all_that_it_names() -> None:
+    """Negative control of the above: with everything at its limit each threshold is passed, and
+    with one reading below it is not."""
     raised = signals(
         background_standing_s=0.5, foreground_standing_s=0.5, background_share=0.5,
         foreground_share=0.5, surge_ratio=3.0,
     )  # fmt: skip
     found = readings(raised, 3.0, SETTINGS)
-    for rule in RULES:
-        assert rule.level(found) >= 1
-        for name in rule.needs:
+    for threshold in THRESHOLDS:
+        assert threshold.level(found) >= 1
+        for name in threshold.needs:
             low = found | {name: Reading(name, 0.75, 1.0)}
-            assert rule.level(low) == 0.75
+            assert threshold.level(low) == 0.75
 
 
 # Down
