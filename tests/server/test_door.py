@@ -306,6 +306,62 @@ async def test_a_full_server_says_so(mock_clock: MockClock) -> None:
         assert at.server.count("refused.full") == 1
         assert phone.is_live
         assert len(at.queues) == 0
+        assert at.admission.gone == [FOREGROUND], "it was admitted"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_full_server_ends_the_handshakes_that_it_began(
+    mock_clock: MockClock, whole: bool
+) -> None:
+    """Answered, they are strangers for no more than a round trip; a newcomer would soon be dropped
+    for the next one."""
+    async with house(connections_max=2) as at:
+        identity = await known_device(at)
+        at.server.core.submit = lambda handshake: handshake.begin()
+        answered = [at.open(client(at, Kind.RESUME, identity).data_to_send()) for _ in range(2)]
+        await at.server.settle()
+        caller = at.open(hello_of(FOREGROUND) if whole else b"HW")
+        assert refusal(caller.heard).reason is RefuseReason.FULL
+        assert caller.transport is None
+        assert at.server.count("dropped") == 0
+        assert at.server.count("refused.full") == 1
+        for waiting in answered:
+            assert waiting.transport is not None
+            assert waiting.transport.is_open
+
+
+async def test_only_who_has_not_said_a_whole_hello_is_dropped(mock_clock: MockClock) -> None:
+    """The oldest of those, however old the others are."""
+    async with house(connections_max=3) as at:
+        hello = hello_of(FOREGROUND)
+        at.server.core.submit = lambda handshake: handshake.begin()
+        heard, older, newer = at.open(hello[:10]), at.open(hello[:10]), at.open(hello[:10])
+        assert heard.transport is not None
+        assert older.transport is not None
+        assert newer.transport is not None
+        heard.transport.feed(hello[10:])
+        at.server.core.flush_touched()
+        assert heard.transport.sent[0] == ord("A")
+        at.open(b"HW")
+        assert not older.transport.is_open
+        at.open(hello)
+        assert not newer.transport.is_open
+        assert heard.transport.is_open
+        assert at.server.count("dropped") == 2
+        assert at.server.count("refused.full") == 0
+
+
+async def test_who_is_deferred_needs_no_room(mock_clock: MockClock) -> None:
+    async with house(connections_max=1) as at:
+        at.admission.answer = lambda _: SLOT
+        stranger = at.open(b"HW")
+        caller = at.open(hello_of(BACKGROUND))
+        assert caller.heard[0] == ord("D")
+        assert stranger.transport is not None
+        assert stranger.transport.is_open
+        assert at.server.count("deferred.BG") == 1
+        assert at.server.count("dropped") == 0
+        assert at.admission.gone == []
 
 
 async def test_a_full_server_drops_the_oldest_stranger(mock_clock: MockClock) -> None:

@@ -49,6 +49,43 @@ def test_sessions_are_bounded_together_with_handshakes() -> None:
     assert admission.decide(ARRIVAL, 0.0) == ADMIT
 
 
+BY_ITSELF = Arrival(BG, BG, Kind.RESUME, 1, 8, b"")
+
+
+def test_background_leaves_sessions_to_people() -> None:
+    """Else 100 phones that nobody looks at lock the person out who opens the 101st."""
+    admission = CapacityAdmission(handshakes_max=1_000, sessions_max=100, foreground_reserve=0.1)
+    for _ in range(90):
+        assert admission.decide(BY_ITSELF, 0.0) == Admit(BG)
+        admission.session_started()
+    assert (admission.is_full_for_background, admission.is_full) == (True, False)
+    assert admission.decide(BY_ITSELF, 0.0) == FULL
+    for _ in range(10):
+        assert admission.decide(ARRIVAL, 0.0) == ADMIT
+    assert admission.decide(ARRIVAL, 0.0) == FULL
+    assert admission.is_full
+    admission.session_ended()
+    assert admission.decide(BY_ITSELF, 0.0) == FULL, "the reserve is kept for people first"
+    assert admission.decide(ARRIVAL, 0.0) == ADMIT
+
+
+def test_background_leaves_handshakes_to_people() -> None:
+    admission = CapacityAdmission(handshakes_max=10, sessions_max=1_000, foreground_reserve=0.2)
+    assert [admission.decide(BY_ITSELF, 0.0) for _ in range(9)] == [Admit(BG)] * 8 + [FULL]
+    assert [admission.decide(ARRIVAL, 0.0) for _ in range(3)] == [ADMIT, ADMIT, FULL]
+    admission.handshake_failed()
+    assert admission.decide(BY_ITSELF, 0.0) == FULL
+
+
+@pytest.mark.parametrize(("sessions_max", "background"), [(1, 1), (9, 9), (10, 9), (19, 18)])
+def test_a_reserve_is_rounded_down(sessions_max: int, background: int) -> None:
+    admission = CapacityAdmission(
+        handshakes_max=100, sessions_max=sessions_max, foreground_reserve=0.1
+    )
+    admitted = [admission.decide(BY_ITSELF, 0.0) == Admit(BG) for _ in range(20)]
+    assert sum(admitted) == background
+
+
 @pytest.mark.parametrize("lane", [None, *Intent])
 @pytest.mark.parametrize("intent", list(Intent))
 @pytest.mark.parametrize("kind", list(Kind))

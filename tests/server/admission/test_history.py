@@ -40,6 +40,17 @@ def test_the_oldest_is_forgotten() -> None:
     assert history.decisions[Rule.NORMAL] == 4
 
 
+def test_the_oldest_are_forgotten_one_by_one() -> None:
+    """However many there were before; who came again stays."""
+    history = History(100)
+    for device_id in range(1_000):
+        history.add(device_id, record(Rule.NORMAL))
+        history.add(0, record(Rule.EARLY))
+        assert len(history) <= 100
+    known = [device_id for device_id in range(1_000) if history.last(device_id) is not None]
+    assert known == [0, *range(901, 1_000)]
+
+
 def test_an_explanation() -> None:
     history = History(2)
     history.add(7, record(Rule.OVER_BUDGET, PROMISE))

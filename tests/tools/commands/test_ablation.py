@@ -6,19 +6,19 @@ import msgspec
 import pytest
 
 from hwangso_server.admission.mechanism import Mechanism
-from hwangso_tools.bench.storm.plan import Part
 from hwangso_tools.commands import ablation
 from hwangso_tools.commands.tree import run
 from hwangso_tools.errors import ExitCode
 from hwangso_tools.experiments import ablation_sockets
-from hwangso_tools.experiments.ablation import Line
+from hwangso_tools.experiments.ablation import LINES, Line
+from hwangso_tools.experiments.trial import Finding, Trial, carry_out
 
 TINY = """
 [scenario]
 name = "tiny"
 title = "Tiny"
 about = "An outage."
-seconds = 60
+seconds = 120
 calm_seconds = 20
 
 [[event]]
@@ -46,7 +46,7 @@ def test_a_table_and_what_it_says(
     assert run(["experiment", "ablation", *arguments]) == ExitCode.OK
     out = capsys.readouterr().out
     assert out.count("seed 3: played\n") == 3
-    assert "without spoken-defer: " in out
+    assert "the storm, without spoken-defer: " in out
     assert "without control off" not in out
     written = msgspec.json.decode(json.read_bytes())
     assert written["command"] == "experiment ablation"
@@ -80,26 +80,27 @@ def test_the_same_seeds_say_the_same(
     assert tables[0] == tables[1] != tables[2]
 
 
-def test_on_real_sockets(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_on_real_sockets_it_is_the_same_table(
+    tiny: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def measure(devices: int, runs: int, _say: object) -> ablation_sockets.Found:
-        assert (devices, runs) == (ablation.DEVICES_ON_SOCKETS, 1)
-        return {"all on": {Part.BASE: {"fg_p99_ms": 12.5}}}
+    def play(trial: Trial) -> tuple[Finding, str | None]:
+        return carry_out(trial), "too busy" if trial.without else None
 
-    monkeypatch.setattr(ablation_sockets, "measure", measure)
+    monkeypatch.setattr(ablation_sockets, "_play", play)
     json = tmp_path / "ablation.json"
-    assert run(["experiment", "ablation", "--real", "--json", str(json)]) == ExitCode.OK
-    assert "12.5" in capsys.readouterr().out
+    arguments = ["--real", "--scenario", tiny, "--devices", "40", "--json", str(json)]
+    assert run(["experiment", "ablation", *arguments]) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert "the storm, spoken-defer, seed 0: does not count: too busy" in out
     written = msgspec.json.decode(json.read_bytes())
-    assert written["figures"] == {"all on": {"base": {"fg_p99_ms": 12.5}}}
-    assert written["config"]["scenario"] is None
+    assert [line["without"] for line in written["figures"]["lines"]] == ["all on", "control off"]
+    assert written["config"]["real"] is True
 
 
 def test_runs_on_sockets_that_do_not_count(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ablation_sockets, "measure", lambda *_: {"all on": {}, "lanes": {}})
+    monkeypatch.setattr(ablation_sockets, "measure", lambda *_: {line: [] for line in LINES})
     assert run(["experiment", "ablation", "--real"]) == ExitCode.VERDICT
     assert "no run counts" in capsys.readouterr().err
 
@@ -109,7 +110,7 @@ def test_runs_on_sockets_that_do_not_count(
     [
         (["--runs", "0"], "--runs: at least 1"),
         (["--devices", "9"], "--devices 9: from 10 to 100,000"),
-        (["--real", "--devices", "0"], "--devices 0: at least 1"),
+        (["--real", "--devices", "0"], "--devices 0: from 10 to 100,000"),
         (["--scenario", "calm"], "did you mean calm-day?"),
     ],
 )

@@ -6,51 +6,62 @@ from math import inf
 from rich.console import Console
 
 from hwangso_server.admission.mechanism import Mechanism
-from hwangso_tools.experiments.ablation import COLUMNS, Line
+from hwangso_tools.experiments.ablation import COLUMNS, Line, World
 from hwangso_tools.experiments.ablation_report import as_figures, sentences, table
 
 NAMES = [column.name for column in COLUMNS]
-GOOD = dict(zip(NAMES, (0.0, 1.5, 60.0, 40.0, 2.0, 1.1, 3.0, 50.0), strict=True))
-BAD = dict(zip(NAMES, (0.25, inf, inf, 900.0, 0.0, 2.4, 20.0, inf), strict=True))
+GOOD = dict(zip(NAMES, (0.0, 1.5, 60.0, 40.0, 2.0, 1.1, 4.0, 3.0, 50.0), strict=True))
+BAD = dict(zip(NAMES, (0.25, inf, inf, 900.0, 0.0, 2.4, 0.0, 20.0, inf), strict=True))
 FOUND = {
     Line(): GOOD,
     Line(Mechanism.LANES): BAD,
     Line(Mechanism.HYSTERESIS): GOOD,
     Line(control=False): BAD,
-    Line(liars=True): GOOD,
-    Line(Mechanism.FOREGROUND_BUDGET, liars=True): {**GOOD, "fg_p99_s": 9.0, "max_bg_wait_s": 9.0},
+    Line(world=World.LIARS): GOOD,
+    Line(Mechanism.FOREGROUND_BUDGET, world=World.LIARS): {
+        **GOOD,
+        "fg_p99_s": 9.0,
+        "max_bg_wait_s": 9.0,
+    },
+    Line(world=World.SLOW): GOOD,
+    Line(Mechanism.HYSTERESIS, world=World.SLOW): {**GOOD, "stage_changes": 40.0},
 }
 
 
-def test_a_row_for_each_line_those_with_liars_last() -> None:
+def test_a_row_for_each_line_world_after_world() -> None:
     shown = StringIO()
     Console(file=shown, width=80).print(table(FOUND))
     lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
     rows = [line for line in lines if line and "─" not in line]
     assert "…" not in shown.getvalue()
-    assert rows[-7:] == [
-        "all on 100 % 1.5 60 40 2 1.1 3.0 50",
-        "lanes 75 % never never 900 0 2.4 20 never",
-        "hysteresis 100 % 1.5 60 40 2 1.1 3.0 50",
-        "control off 75 % never never 900 0 2.4 20 never",
+    assert rows[-11:] == [
+        "the storm:",
+        "all on 100 % 1.5 60 40 2 1.1 4 3.0 50",
+        "lanes 75 % never never 900 0 2.4 0 20 never",
+        "hysteresis 100 % 1.5 60 40 2 1.1 4 3.0 50",
+        "control off 75 % never never 900 0 2.4 0 20 never",
         "20% lie:",
-        "all on 100 % 1.5 60 40 2 1.1 3.0 50",
-        "foreground-budget 100 % 9.0 60 9.0 2 1.1 3.0 50",
+        "all on 100 % 1.5 60 40 2 1.1 4 3.0 50",
+        "foreground-budget 100 % 9.0 60 9.0 2 1.1 4 3.0 50",
+        "slow server:",
+        "all on 100 % 1.5 60 40 2 1.1 4 3.0 50",
+        "hysteresis 100 % 1.5 60 40 2 1.1 40 3.0 50",
     ]
 
 
 def test_what_each_mechanism_buys_in_its_own_world() -> None:
-    lanes, hysteresis, budget = sentences(FOUND)
+    lanes, hysteresis, budget, slow = sentences(FOUND)
     assert lanes == (
-        "without lanes: worse: FG served 100 % -> 75 %, FG p99 1.5 -> never s, FG well 60 -> "
-        "never s, BG wait 40 -> 900 s, second peak 1.1 -> 2.4, tries each 3.0 -> 20, BG back 50 -> "
-        "never s; better: most defers 2 -> 0"
+        "the storm, without lanes: worse: FG served 100 % -> 75 %, FG p99 1.5 -> never s, FG well "
+        "60 -> never s, BG wait 40 -> 900 s, 2nd peak 1.1 -> 2.4, tries each 3.0 -> 20, BG back "
+        "50 -> never s; better: most defers 2 -> 0, stage moves 4 -> 0"
     )
-    assert hysteresis == "without hysteresis: nothing moves"
+    assert hysteresis == "the storm, without hysteresis: nothing moves"
     assert budget == (
-        "without foreground-budget, where 20% lie: worse: FG p99 1.5 -> 9.0 s; better: BG wait "
+        "20% lie, without foreground-budget: worse: FG p99 1.5 -> 9.0 s; better: BG wait "
         "40 -> 9.0 s"
     )
+    assert slow == "slow server, without hysteresis: worse: stage moves 4 -> 40"
 
 
 def test_figures_for_a_file() -> None:
@@ -58,6 +69,6 @@ def test_figures_for_a_file() -> None:
     assert isinstance(lines, list)
     assert lines[1] == {
         "without": "lanes",
-        "liars": False,
+        "world": "storm",
         **{name: None if value == inf else value for name, value in BAD.items()},
     }

@@ -2,15 +2,17 @@
 
 from hwangso_protocol.hello import Intent
 from hwangso_server.admission.mechanism import Mechanism
+from hwangso_server.admission.stage import Stage
 from hwangso_tools.experiments.trial import (
     Finding,
     Trial,
     attempts_per_device,
     back_after_s,
     carry_out,
+    stage_changes,
 )
 from hwangso_tools.storm.figures import HOLDS_S
-from hwangso_tools.storm.recording import Recording
+from hwangso_tools.storm.recording import Recording, StageChange
 from hwangso_tools.storm.scenario import About, Outage, Population, Scenario
 
 DEVICES = 40
@@ -58,6 +60,16 @@ def test_attempts_count_from_the_first_event_on() -> None:
     made.series.connects[Intent.BACKGROUND][3] = 150
     made.series.connects[Intent.FOREGROUND][6] = 50
     assert attempts_per_device(made) == 2.0
+
+
+def test_stage_changes_count_from_the_first_event_on() -> None:
+    made = recording(0, 0)
+    made.stages += [
+        StageChange(-30.0, Stage.NORMAL),
+        StageChange(1.0, Stage.BUSY),
+        StageChange(1.5, Stage.EMERGENCY),
+    ]
+    assert stage_changes(made) == 2
 
 
 def test_the_same_seed_gives_the_same_finding() -> None:

@@ -1,11 +1,13 @@
-"""What does each mechanism of the control buy? One storm, again and again, each time without one.
+"""What does each mechanism of the control buy? A storm, again and again, each time without one.
 
 A column is a figure that a mechanism can move; in all of them less is better. A mechanism that
-moves none of them buys nothing here: either the scenario has no use for it, or nothing has.
+moves none of them buys nothing in that world: what it is for does not happen there. So those that
+the scenario does not ask for have a world of their own, in which the same people live.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from math import inf
 from statistics import median
 from typing import Final
@@ -15,7 +17,7 @@ import msgspec
 from hwangso_server.admission.mechanism import Mechanism
 from hwangso_tools.experiments.trial import Finding, Trial
 from hwangso_tools.storm.figures import StormFigures
-from hwangso_tools.storm.scenario import Scenario
+from hwangso_tools.storm.scenario import Event, Restart, Scenario, Slowdown
 
 SECONDS_MAX: Final = 1_800.0
 """The scenario is played no longer: who is not back by then has not been saved by the control."""
@@ -27,11 +29,34 @@ LIARS_CALM_S: Final = 10_800.0
 """Liars need a history: in three hours a phone connects by itself about eight times, and the
 foreground budget has room for five or six claims."""
 
+RESTART: Final = Restart(at_s=0.0, down_s=120.0)
+"""Nobody is there who could hand out slots, and all phones try: their back-off alone spreads them.
+Then the whole crowd is in the calendar."""
+
+SLOW: Final = Slowdown(at_s=0.0, factor=6.0, duration_s=600.0)
+"""What people and their phones do fills it then, and the readings swing about their thresholds."""
+
+AFTERMATH_S: Final = 900.0
+"""So long a world of a single event is told."""
+
 FULL: Final = "all on"
 OFF: Final = "control off"
 
 SAME: Final = 1.5
 """Two values that differ by less than this factor are much the same."""
+
+
+class World(Enum):
+    """Where a mechanism can be missed. The values are the headings of the table."""
+
+    STORM = "the storm"
+    """The scenario."""
+    LIARS = f"{LIARS_SHARE:.0%} lie"
+    """The scenario, where a share of the phones always claims foreground."""
+    RESTART = "restart"
+    """The server goes down, and is back after a while, in place of the scenario's events."""
+    SLOW = "slow server"
+    """Everything takes it longer for a while, in place of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +65,7 @@ class Line:
 
     without: Mechanism | None = None
     control: bool = True
-    liars: bool = False
+    world: World = World.STORM
 
     @property
     def name(self) -> str:
@@ -50,33 +75,48 @@ class Line:
         return FULL if self.without is None else self.without.value
 
 
+ALSO: Final = {
+    World.LIARS: (Mechanism.FOREGROUND_BUDGET,),
+    World.RESTART: (Mechanism.RECOVERY_GOVERNOR, Mechanism.CLIENT_JITTER),
+    World.SLOW: (Mechanism.RECOVERY_GOVERNOR, Mechanism.HYSTERESIS),
+}
+"""What is switched off in the other worlds: what they were made to show."""
+
+
+def _lines(world: World, mechanisms: Iterable[Mechanism]) -> list[Line]:
+    without = [Line(mechanism, world=world) for mechanism in mechanisms]
+    return [Line(world=world), *without, Line(control=False, world=world)]
+
+
 LINES: Final = (
-    Line(),
-    *(Line(mechanism) for mechanism in Mechanism),
-    Line(control=False),
-    Line(liars=True),
-    Line(Mechanism.FOREGROUND_BUDGET, liars=True),
-    Line(control=False, liars=True),
+    *_lines(World.STORM, Mechanism),
+    *(line for world, mechanisms in ALSO.items() for line in _lines(world, mechanisms)),
 )
-"""Liars have lines of their own: without them the foreground budget has nothing to do, and with
-them nothing else can be told apart."""
+"""World after world, each with everything on, with a mechanism off, and with the control off."""
 
 
 def trial(line: Line, scenario: Scenario, seed: int) -> Trial:
     """One run of a line."""
-    about, population, replace = scenario.scenario, scenario.population, msgspec.structs.replace
-    if line.liars:
-        about = replace(about, calm_seconds=max(about.calm_seconds, LIARS_CALM_S))
-        population = replace(population, liars=LIARS_SHARE)
-    seconds = min(about.seconds, SECONDS_MAX)
-    played = replace(
-        scenario,
-        scenario=replace(about, seconds=seconds),
-        population=population,
-        event=tuple(event for event in scenario.event if event.at_s < seconds),
-    )
     without = () if line.without is None else (line.without,)
-    return Trial(played, line.control, seed, without)
+    return Trial(_played(line.world, scenario), line.control, seed, without)
+
+
+def _played(world: World, scenario: Scenario) -> Scenario:
+    about, population, replace = scenario.scenario, scenario.population, msgspec.structs.replace
+    seconds = min(about.seconds, SECONDS_MAX)
+    events: tuple[Event, ...] = tuple(one for one in scenario.event if one.at_s < seconds)
+    match world:
+        case World.STORM:
+            pass
+        case World.LIARS:
+            about = replace(about, calm_seconds=max(about.calm_seconds, LIARS_CALM_S))
+            population = replace(population, liars=LIARS_SHARE)
+        case World.RESTART:
+            seconds, events = AFTERMATH_S, (RESTART,)
+        case World.SLOW:
+            seconds, events = AFTERMATH_S, (SLOW,)
+    about = replace(about, seconds=seconds)
+    return replace(scenario, scenario=about, population=population, event=events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +148,7 @@ COLUMNS: Final = (
     Column("max_bg_wait_s", _of(lambda figures: figures.max_bg_wait_s), 20),
     Column("max_deferrals", _of(lambda figures: figures.max_deferrals), 2),
     Column("second_peak_ratio", _of(lambda figures: figures.second_peak_ratio), 0.3),
+    Column("stage_changes", lambda finding: finding.stage_changes, 4),
     Column("attempts_per_device", lambda finding: finding.attempts_per_device, 1),
     Column("bg_back_after_s", lambda finding: _or_never(finding.back_after_s), 20),
 )
@@ -155,4 +196,4 @@ def _differ(one: float, other: float, matters: float) -> bool:
 def full_line(line: Line, lines: Iterable[Line]) -> Line | None:
     """The line with all mechanisms in the same world; None for that line itself."""
     same = (one for one in lines if one.control and one.without is None)
-    return next((one for one in same if one.liars == line.liars and one != line), None)
+    return next((one for one in same if one.world is line.world and one != line), None)

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from hwangso_tools.experiments.ablation import (
     COLUMNS,
-    LIARS_SHARE,
     Difference,
     Line,
     Values,
+    World,
     differences,
     full_line,
 )
@@ -27,25 +27,28 @@ HEADINGS: Final = {
     "response_normal_after_s": "FG well, s",
     "max_bg_wait_s": "BG wait, s",
     "max_deferrals": "most defers",
-    "second_peak_ratio": "second peak",
+    "second_peak_ratio": "2nd peak",
+    "stage_changes": "stage moves",
     "attempts_per_device": "tries each",
     "bg_back_after_s": "BG back, s",
 }
 """Of the columns; `storm.figures` and `Finding` say what each is."""
 
+_COUNTS: Final = frozenset({"max_deferrals", "stage_changes"})
+
 
 def table(found: Found) -> Table:
-    """A row for each line; those with liars come last."""
+    """A row for each line, world after world."""
     made = Table(box=box.SIMPLE_HEAD, padding=(0, 0))
     made.add_column("without", no_wrap=True)
     for column in COLUMNS:
         made.add_column(HEADINGS[column.name], justify="right")
-    liars = False
+    world: World | None = None
     for line, values in found.items():
-        if line.liars and not liars:
+        if line.world is not world:
+            world = line.world
             made.add_section()
-            made.add_row(f"{LIARS_SHARE:.0%} lie:")
-            liars = True
+            made.add_row(f"{world.value}:")
         made.add_row(line.name, *(in_table(name, value) for name, value in values.items()))
     return made
 
@@ -56,7 +59,7 @@ def in_table(name: str, value: float) -> str:
         return "never"
     if name == "fg_failures":
         return percent(1 - value)
-    if name == "max_deferrals" or value >= 10:
+    if name in _COUNTS or value >= 10:
         return f"{value:,.0f}"
     return f"{value:.1f}"
 
@@ -68,8 +71,7 @@ def sentences(found: Found) -> list[str]:
         full = full_line(line, found)
         if full is not None and line.control:
             moved = differences(found[full], values)
-            where = f", where {LIARS_SHARE:.0%} lie" if line.liars else ""
-            said.append(f"without {line.name}{where}: {_moved(moved)}")
+            said.append(f"{line.world.value}, without {line.name}: {_moved(moved)}")
     return said
 
 
@@ -96,5 +98,5 @@ def as_figures(found: Found) -> dict[str, Figure]:
         figures: dict[str, Figure] = {
             name: None if isinf(value) else round(value, 6) for name, value in values.items()
         }
-        lines.append({"without": line.name, "liars": line.liars, **figures})
+        lines.append({"without": line.name, "world": line.world.name.lower(), **figures})
     return {"lines": lines}

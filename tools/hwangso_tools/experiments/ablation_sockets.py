@@ -1,101 +1,92 @@
-"""The ablation on real sockets: `hwangso bench storm`, with each mechanism switched off alone."""
+"""The ablation on real sockets: its storms, of a server that is made slower on purpose.
 
-from collections.abc import Callable, Mapping
+A machine that plays the phones, too, measures itself when the server may use all of it. So the
+server is slowed to what the scenario's has (`hwangso serve --slowed-to`), and so many times more as
+the story is told faster: it is the limit, on whatever machine, and the phones' process is not.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
-import trio
-from rich import box
-from rich.table import Table
+import msgspec
 
-from hwangso_server.admission.mechanism import Mechanism
-from hwangso_tools.bench.report import shown
-from hwangso_tools.bench.runs import Run, medians, repeat
-from hwangso_tools.bench.storm.parts import Program
-from hwangso_tools.bench.storm.plan import Part
-from hwangso_tools.experiments.ablation import FULL, OFF
-from hwangso_tools.results import Figure
+from hwangso_tools.errors import first_of
+from hwangso_tools.experiments.ablation import Line, World, trial
+from hwangso_tools.experiments.trial import Finding, Trial, carry_out
+from hwangso_tools.storm.pace import faster
+from hwangso_tools.storm.really import RealPlace
+from hwangso_tools.storm.scenario import Scenario
 
-PARTS: Final = (Part.BASE, Part.IMPATIENT, Part.DISOBEDIENT)
-"""The crowds that come back: patient, impatient, and one that does not hear a DEFER."""
+BUSY_MAX: Final = 0.1
+"""A run counts if the phones' process could keep up in all but this share of its seconds."""
 
-COLUMNS: Final = {
-    "fg_p99_ms": "FG p99, ms",
-    "fg_max_ms": "FG max, ms",
-    "bg_t99_s": "BG 99 % back, s",
-    "bg_drain_ratio": "over the ideal",
-    "bg_attempts_per_device": "attempts a device",
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How a world is told where a second takes a second. Times are the story's."""
+
+    speed: float
+    seconds: float
+    calm_seconds: float
+
+
+TELLINGS: Final = {
+    World.STORM: Telling(10.0, 300.0, 300.0),
+    World.LIARS: Telling(30.0, 300.0, 5_400.0),
+    World.RESTART: Telling(10.0, 420.0, 120.0),
 }
-"""Figures of a part, and their headings. The ideal is that of the line with everything on."""
+"""The worlds that there can be: no real server becomes slower on the way. Trust comes back by the
+clock of the server, for which liars of a story told 30 times as fast claim 30 times as often: half
+the history is enough."""
 
-Values = Mapping[str, float]
-Found = dict[str, dict[Part, Values]]
-"""By line, then by part; a line without runs that count has no parts."""
-
-
-def measure(devices: int, runs: int, say: Callable[[str], None]) -> Found:
-    """Run all lines, one after the other: the server has a core of its own. Raises BenchFailed."""
-    found: Found = {}
-    ideal_s: float | None = None
-    for name, parts, without in _lines():
-        say(f"-- {name}")
-        done = trio.run(
-            repeat, Program(parts, without, say).run, runs, None, devices, _tell(name, say)
-        )
-        figures = medians(done)
-        ideal_s = ideal_s or figures.get("bg_ideal_s")
-        found[name] = {part: _values(figures, part, ideal_s) for part in parts if figures}
-    return found
+Findings = dict[Line, list[Finding]]
+"""The runs that count."""
 
 
-def _lines() -> list[tuple[str, tuple[Part, ...], tuple[Mechanism, ...]]]:
-    return [
-        (FULL, PARTS, ()),
-        *((mechanism.value, PARTS, (mechanism,)) for mechanism in Mechanism),
-        (OFF, (Part.OFF,), ()),
-    ]
+def measure(
+    lines: Iterable[Line], scenario: Scenario, seeds: Iterable[int], say: Callable[[str], None]
+) -> Findings:
+    """Play all lines whose world can be, one after the other; `say` hears of each run, and why it
+    does not count. Raises CommandError."""
+    told = [line for line in lines if line.world in TELLINGS]
+    findings: Findings = {line: [] for line in told}
+    for seed in seeds:
+        for line in told:
+            found, why_not = _play(real_trial(line, scenario, seed))
+            if why_not is None:
+                findings[line].append(found)
+            outcome = "played" if why_not is None else f"does not count: {why_not}"
+            say(f"{line.world.value}, {line.name}, seed {seed}: {outcome}")
+    return findings
 
 
-def _values(figures: Mapping[str, float], part: Part, ideal_s: float | None) -> Values:
-    found = {name: figures[key] for name in COLUMNS if (key := f"{part.value}_{name}") in figures}
-    if ideal_s:
-        found["bg_drain_ratio"] = found["bg_t99_s"] / ideal_s
-    return found
+def real_trial(line: Line, scenario: Scenario, seed: int) -> Trial:
+    """As in virtual time, but shorter and faster."""
+    telling, replace = TELLINGS[line.world], msgspec.structs.replace
+    made = trial(line, scenario, seed)
+    about = replace(
+        made.scenario.scenario,
+        seconds=min(telling.seconds, made.scenario.scenario.seconds),
+        calm_seconds=telling.calm_seconds,
+        real_speed=telling.speed,
+    )
+    events = tuple(event for event in made.scenario.event if event.at_s < about.seconds)
+    told = faster(replace(made.scenario, scenario=about, event=events))
+    return replace(made, scenario=told, speed=telling.speed)
 
 
-def _tell(name: str, say: Callable[[str], None]) -> Callable[[int, Run], None]:
-    def tell(number: int, run: Run) -> None:
-        if not run.counts and run.limit is not None:
-            say(f"{name}, run {number} does not count: its limit was {run.limit.value}")
-
-    return tell
-
-
-def table(found: Found) -> Table:
-    """A section for each part. The storm without control is a patient one."""
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    made.add_column("without", no_wrap=True)
-    for heading in COLUMNS.values():
-        made.add_column(heading, justify="right")
-    for part in PARTS:
-        made.add_section()
-        made.add_row(f"{part.value}:")
-        for name, parts in found.items():
-            shows = Part.OFF if name == OFF and part is Part.BASE else part
-            if shows in parts:
-                values = parts[shows]
-                made.add_row(name, *(_in_table(values, column) for column in COLUMNS))
-            elif not parts and not (name == OFF and shows is part):
-                made.add_row(name, *["-"] * len(COLUMNS))
-    return made
-
-
-def _in_table(values: Values, column: str) -> str:
-    return shown(values[column]) if column in values else ""
-
-
-def as_figures(found: Found) -> dict[str, Figure]:
-    """For a results file: by line, then by part."""
-    return {
-        name: {part.value: dict(values) for part, values in parts.items()}
-        for name, parts in found.items()
-    }
+def _play(trial: Trial) -> tuple[Finding, str | None]:
+    """What was found, and why it says nothing, if so."""
+    place = RealPlace()
+    try:
+        found = carry_out(trial, place=place)
+    except ExceptionGroup as group:
+        raise first_of(group) from group
+    load = place.load
+    if load.saturated_windows <= BUSY_MAX * load.windows:
+        return found, None
+    return found, (
+        f"the phones' process could not keep up in {load.saturated_windows} of {load.windows} "
+        f"seconds (up to {load.lateness_max_ms:,.0f} ms late)"
+    )

@@ -1,4 +1,4 @@
-"""A trial: one run of a scenario in virtual time, and what an experiment wants to know of it."""
+"""A trial: one run of a scenario, and what an experiment wants to know of it."""
 
 from collections.abc import Callable
 from typing import Final
@@ -7,7 +7,7 @@ import msgspec
 
 from hwangso_server.admission.mechanism import Mechanism
 from hwangso_tools.storm.figures import HOLDS_S, StormFigures, figures
-from hwangso_tools.storm.place import Terms
+from hwangso_tools.storm.place import Place, Terms
 from hwangso_tools.storm.play import Moment
 from hwangso_tools.storm.recording import Recording
 from hwangso_tools.storm.run import run
@@ -26,6 +26,8 @@ class Trial(msgspec.Struct, frozen=True):
     control: bool
     seed: int
     without: tuple[Mechanism, ...] = ()
+    speed: float = 1.0
+    """See `Terms`."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -34,16 +36,27 @@ class Finding(msgspec.Struct, frozen=True):
     figures: StormFigures
     attempts_per_device: float
     """From the first event to the end."""
+    stage_changes: int
+    """In the same time: each tells every session anew what it may do."""
     back_after_s: float | None
     """From the end of the triggers until the crowd is back, and stays so for HOLDS_S; None if that
     did not happen."""
 
 
-def carry_out(trial: Trial, show: Callable[[Moment], None] = lambda _: None) -> Finding:
-    """Run it in this process, on this core. `show` is called four times a second."""
-    terms = Terms(trial.scenario, trial.control, trial.seed, frozenset(trial.without))
-    recording = run(VirtualPlace(), terms, show)
-    return Finding(figures(recording), attempts_per_device(recording), back_after_s(recording))
+def carry_out(
+    trial: Trial, show: Callable[[Moment], None] = lambda _: None, place: Place | None = None
+) -> Finding:
+    """Run it in this process, in virtual time or in another place. `show` is called four times a
+    second."""
+    without = frozenset(trial.without)
+    terms = Terms(trial.scenario, trial.control, trial.seed, without, trial.speed)
+    recording = run(place or VirtualPlace(), terms, show)
+    return Finding(
+        figures(recording),
+        attempts_per_device(recording),
+        stage_changes(recording),
+        back_after_s(recording),
+    )
 
 
 def attempts_per_device(recording: Recording) -> float:
@@ -51,6 +64,11 @@ def attempts_per_device(recording: Recording) -> float:
     first = recording.index(recording.first_event_s)
     connects = recording.series.connects.values()
     return sum(sum(counts[first:]) for counts in connects) / recording.devices
+
+
+def stage_changes(recording: Recording) -> int:
+    """See `Finding`."""
+    return sum(change.at_s >= recording.first_event_s for change in recording.stages)
 
 
 def back_after_s(recording: Recording) -> float | None:
