@@ -4,6 +4,7 @@ The same core runs behind real sockets (`run`) and in virtual time: clock, rando
 given to it. It owns the tasks that sessions need for work that must wait.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol, TypeVarTuple
@@ -27,6 +28,8 @@ from hwangso_server.limits import (
     ADMISSION_TICK_S,
     HOUSEKEEPING_INTERVAL_S,
     INVITATION_PAUSE_S,
+    INVITATIONS_PER_S,
+    INVITATIONS_SHARE,
     PRUNE_BUDGET_S,
     PRUNE_STEP,
     PRUNE_STEPS_MAX,
@@ -233,14 +236,16 @@ class Core:
 
     async def _invite_to_sync(self) -> None:
         """Background devices that were only told how many messages they missed may have them now,
-        a few at a time."""
-        behind = [session for session in self.presence if session.is_behind_by_terms]
-        for number, session in enumerate(behind, start=1):
-            session.invite_to_sync()
-            if number % READ_BATCH == 0:
-                self.flush_touched()
-                await trio.sleep(INVITATION_PAUSE_S)
-        self.flush_touched()
+        few at a time, for what they ask goes before the logins of people. Another emergency ends
+        it; the rest is invited after that."""
+        behind = deque(session for session in self.presence if session.is_behind_by_terms)
+        while behind and self.admission.treatment.background_sync:
+            per_s = min(self.admission.background_per_s * INVITATIONS_SHARE, INVITATIONS_PER_S)
+            count = max(1, int(per_s * INVITATION_PAUSE_S))
+            for _ in range(min(count, len(behind))):
+                behind.popleft().invite_to_sync()
+            self.flush_touched()
+            await trio.sleep(count / per_s)
 
     async def _run_for_person(
         self, work: Callable[[*Args], Awaitable[object]], *args: *Args

@@ -47,8 +47,14 @@ PATIENCE_S = 1.0
 impatient phones have hung up by then."""
 
 INVITATION_PAUSE_S = 0.1
-"""Between READ_BATCH background devices that are told, after an emergency, to come for the messages
-they missed: 640 pages a second, a fraction of what the store reads."""
+"""Between background devices that are told, after an emergency, to come for what they missed."""
+
+INVITATIONS_PER_S = 640.0
+"""At most so many a second: as many pages are a fraction of what the store reads."""
+
+INVITATIONS_SHARE = 0.5
+"""And no more than this many for each background resume that the server has room for. An answer
+and the page that follows take less than half of a resume, so people do not feel it."""
 
 ADMISSION_TICK_S = 0.01
 """Admission's windows are closed this late at most, however soon it says the next is due."""

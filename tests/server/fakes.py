@@ -114,6 +114,7 @@ class ScriptedAdmission:
         self._decisions = list(decisions)
         self.stage = Stage.NORMAL
         self.newest_first = False
+        self.background_per_s = inf
         self.arrivals: list[Arrival] = []
         self.told: list[str] = []
         """How sessions and handshakes ended."""

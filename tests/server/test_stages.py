@@ -11,7 +11,7 @@ from hwangso_protocol.messages import ByeReason, Deliver, More, Page, Sync
 from hwangso_server.admission import Admit, Stage
 from hwangso_server.deadlines import TICK_S
 from hwangso_server.handshakes import Handshake
-from hwangso_server.limits import KNOWN_USERS_MAX
+from hwangso_server.limits import ADMISSION_TICK_S, KNOWN_USERS_MAX
 from hwangso_server.presence import KnownUsers
 
 KEEPALIVE_S = 60
@@ -219,6 +219,40 @@ async def test_after_the_emergency_background_devices_are_invited_to_sync(
         phone.say(Sync(0))
         await server.settle()
         assert [entry.seq for entry in phone.take(Page).entries] == [1, 2, 3]
+
+
+async def test_they_are_invited_as_fast_as_the_server_has_room_for(
+    autojump_clock: MockClock,
+) -> None:
+    """And no longer than until the next emergency."""
+    admission = admitting()
+    admission.next_deadline_s = 0.0
+    admission.background_per_s = 2.0
+    async with running_server(admission=admission) as server:
+        _, bob = await missed(server, 3)
+        identities = [bob.identity, *[(await server.enrol("bob")).identity for _ in range(5)]]
+        admission.stage = Stage.EMERGENCY
+        phones = []
+        for identity in identities:
+            identity.since = 0
+            hello = server.connect(Kind.RESUME, identity, intent=Intent.BACKGROUND)
+            phones.append(await server.prove(hello))
+        await trio.sleep(1)
+
+        def invited() -> int:
+            return sum(any(isinstance(m, More) for m in phone.messages) for phone in phones)
+
+        admission.stage = Stage.BUSY
+        await trio.sleep(ADMISSION_TICK_S + 0.5)
+        assert invited() == 1
+        await trio.sleep(2)
+        assert invited() == 3
+        admission.stage = Stage.EMERGENCY
+        await trio.sleep(60)
+        assert invited() == 3
+        admission.stage = Stage.BUSY
+        await trio.sleep(60)
+        assert invited() == 6
 
 
 async def test_who_missed_nothing_gets_messages_in_an_emergency_too(

@@ -29,6 +29,7 @@ class CapacityAdmission:
 
     stage = Stage.NORMAL
     newest_first = False
+    background_per_s = inf
     next_deadline_s = inf
 
     def __init__(

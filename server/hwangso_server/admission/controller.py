@@ -131,6 +131,11 @@ class AdmissionController:
         return self._stages.stage is Stage.SHIELD
 
     @property
+    def background_per_s(self) -> float:
+        """The budget."""
+        return self._budget.rate_per_s
+
+    @property
     def next_deadline_s(self) -> float:
         """When the window ends, or a pin."""
         until_s = self._stages.pinned_until_s

@@ -89,6 +89,11 @@ class Admission(Protocol):
         have given up most likely."""
 
     @property
+    def background_per_s(self) -> float:
+        """How many background resumes a second the server has room for, above 0; infinity if that
+        is not known."""
+
+    @property
     def next_deadline_s(self) -> float:
         """When `tick` is due; infinity if never."""
 
