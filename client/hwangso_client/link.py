@@ -42,6 +42,13 @@ DEFERRAL_MIN_S = BASE_MIN_S
 """The shortest: a slot of now, said again and again, would make a device a busy loop. Within the
 100 ms to which a slot is kept."""
 
+BACK_OFF_GROWTH = 3
+"""No back-off is longer than so many times the last, or the base (decorrelated jitter)."""
+
+SHORT_DEFERRALS_MAX = 3
+"""Slots nearer than the policy's base that are kept one after the other. A server has no good
+reason for more: beyond them back-off is waited as well."""
+
 FOREGROUND_CAP_S = 2.0
 """Back-off ends here while a user waits, who else would look at a spinner for a cap made for crowds
 of phones. People are few, and they give up."""
@@ -101,6 +108,7 @@ class Link:
         "_intent",
         "_kind",
         "_ready_at",
+        "_short_deferrals",
         "_slot_at",
         "_wait_s",
         "deferral",
@@ -132,6 +140,7 @@ class Link:
         self._intent = Intent.BACKGROUND
         self._kind = Kind.ENROL
         self._ready_at = now
+        self._short_deferrals = 0
         self._slot_at = -inf
         self._wait_s = 0.0
         self.enrolled = enrolled
@@ -230,6 +239,7 @@ class Link:
         self._slot_at = -inf
         self.policy = welcome.policy
         self._ready_at = now
+        self._short_deferrals = 0
         self._wait_s = 0.0
         self.next_at = now
 
@@ -243,10 +253,16 @@ class Link:
     def deferred(self, now: float, wall_ms: int, answer: Deferred) -> None:
         """Come back at the slot: it overrides back-off, which neither grows nor begins anew.
 
-        A forged DEFER may make a device that resumes wait, but not lose the slot and the ticket
-        that it has: the server authenticates what it says to a resume.
+        A DEFER that is not authentic can make a device wait, but not come sooner than a failed
+        attempt does: anybody on the path could have said it, again and again. Nor can it take the
+        slot and the ticket from a device that resumes, to which the server authenticates what it
+        says.
         """
         wait_s = min(max(answer.wait_s, DEFERRAL_MIN_S), DEFERRAL_MAX_S)
+        base_s, _ = bounds_s(self.policy)
+        self._short_deferrals = self._short_deferrals + 1 if wait_s < base_s else 0
+        if not answer.authentic or self._short_deferrals > SHORT_DEFERRALS_MAX:
+            wait_s = self._or_back_off_s(wait_s)
         forged = self._kind is Kind.RESUME and not answer.authentic
         if not (forged and self.deferral is not None):
             wait_ms = round(wait_s * 1000)
@@ -304,14 +320,28 @@ class Link:
             self.resume = None
 
     def _back_off(self, now: float, hint_s: float = 0.0) -> None:
-        base_s, cap_s = bounds_s(self.policy)
+        base_s, cap_s = self._bounds_s()
         if self.user_waits:
-            cap_s = min(cap_s, max(base_s, FOREGROUND_CAP_S))
             wait_s = self._foreground_backoff.next_s(base_s, cap_s)
         else:
             wait_s = self._backoff.next_s(max(base_s, hint_s / 2), max(cap_s, 2 * hint_s))
         self._wait_s = hint_s + wait_s
         self._come_at(now + self._wait_s)
+
+    def _or_back_off_s(self, wait_s: float) -> float:
+        """This wait, if the next back-off is no longer than that; else it is one failed attempt,
+        and this is the longer of the two."""
+        base_s, cap_s = self._bounds_s()
+        if wait_s >= min(cap_s, BACK_OFF_GROWTH * max(base_s, self._wait_s)):
+            return wait_s
+        backoff = self._foreground_backoff if self.user_waits else self._backoff
+        self._wait_s = backoff.next_s(base_s, cap_s)
+        return max(wait_s, self._wait_s)
+
+    def _bounds_s(self) -> tuple[float, float]:
+        """Base and cap of whoever waits now."""
+        base_s, cap_s = bounds_s(self.policy)
+        return base_s, min(cap_s, max(base_s, FOREGROUND_CAP_S)) if self.user_waits else cap_s
 
     def _come_at(self, at: float) -> None:
         """The next attempt is due then. By itself a device does not come before its slot; a user

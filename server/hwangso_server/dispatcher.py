@@ -14,8 +14,9 @@ time for handshakes, for admission may have promised slots, and as much to hear 
 hellos starve handshakes: these get at least the time that hearing people took.
 
 Before a hello is decided about that has waited long, and before any handshake spends a
-Diffie-Hellman, the caller is looked at: if it has hung up it is dropped. A server that does not look works for the dead, which is how a storm
-of impatient phones stays for ever (design, section 5).
+Diffie-Hellman, the caller is looked at: if it has hung up it is dropped. A server that does not
+look works for the dead, which is how a storm of impatient phones stays for ever (design, section
+5).
 
 `Order.ARRIVAL` is the negative control: everything as it comes, nobody is looked at.
 """

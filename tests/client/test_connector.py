@@ -108,9 +108,7 @@ async def test_a_cut_while_the_app_is_on_the_screen_leaves_somebody_waiting(
         await phone.wait_ready()
         again = server.hellos[-1]
         assert (again.intent, again.lane) == (Intent.FOREGROUND, Intent.FOREGROUND)
-        assert cut_at < again.at <= cut_at + 1.0, (
-            "a server cuts many together"
-        )
+        assert cut_at < again.at <= cut_at + 1.0, "a server cuts many together"
         ready = [event for event in events if isinstance(event, AppReady)]
         assert [event.intended_at for event in ready] == [0, cut_at]
         await phone.leave_app()

@@ -106,6 +106,21 @@ async def test_a_forged_deferral_at_the_slot_costs_no_more_than_its_wait(
         assert hellos_since(server, start) == [(600, "BG", b"slot"), (630, "BG", b"slot")]
 
 
+@pytest.mark.parametrize("authentic", [True, False])
+async def test_a_server_that_says_now_without_end_is_not_asked_without_end(
+    autojump_clock: MockClock, authentic: bool
+) -> None:
+    async with open_server() as server, server.phone("alice", backoff=NoJitter()) as phone:
+        now = [DeferFor(0.0, b"now", authentic=authentic)] * 20
+        start = await defer(server, phone, *now)
+        await trio.sleep(60)
+        came_at = [at for at, _, _ in hellos_since(server, start)]
+        if authentic:
+            assert came_at == pytest.approx([0.05, 0.1, 0.15, 2.15, 6.15, 14.15, 30.15])
+        else:
+            assert came_at == [2, 6, 14, 30]
+
+
 async def test_deferrals_are_reported_with_their_wait_and_intended_start(
     autojump_clock: MockClock,
 ) -> None:

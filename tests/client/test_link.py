@@ -22,6 +22,7 @@ from hwangso_client.link import (
     FOREGROUND_CAP_S,
     HELD_AFTER_S,
     RETRY_AFTER_MAX_S,
+    SHORT_DEFERRALS_MAX,
     Identity,
     Link,
     Stopped,
@@ -418,6 +419,83 @@ def test_a_forged_deferral_costs_a_wait_and_not_the_slot() -> None:
     assert link.deferral == Deferral(b"good", WALL_MS + 600_000, 600_000)
 
 
+@pytest.mark.parametrize("kind", [Kind.LOGIN, Kind.RESUME])
+def test_a_forged_deferral_of_nothing_is_one_failed_attempt(kind: Kind) -> None:
+    """It cannot make a device come sooner than silence would."""
+    link = make(resume=RESUME if kind is Kind.RESUME else None)
+    now = 0.0
+    for waited_s in (1, 2, 4, 8, 16, 32, 60, 60):
+        begin(link)
+        link.deferred(now, WALL_MS, deferred(0, authentic=False))
+        assert link.next_at == now + waited_s
+        now = link.next_at
+    begin(link)
+    link.deferred(now, WALL_MS, deferred(30, authentic=False))
+    assert link.next_at == now + 60
+
+
+def test_a_longer_deferral_that_is_not_authentic_is_kept_and_back_off_does_not_grow() -> None:
+    """As a login gets it from an honest server, which says 30 s again and again."""
+    link = make(resume=None)
+    now = 0.0
+    for _ in range(20):
+        begin(link)
+        link.deferred(now, WALL_MS, deferred(30, authentic=False))
+        assert link.next_at == now + 30
+        now = link.next_at
+    begin(link)
+    link.failed(now)
+    assert link.next_at == now + 1
+
+
+def test_a_deferral_is_remembered_as_long_as_the_back_off_that_it_became() -> None:
+    link = make(resume=None)
+    for _ in range(4):
+        begin(link)
+        link.failed(0)
+    begin(link)
+    link.deferred(0, WALL_MS, deferred(3, b"slot", authentic=False))
+    assert link.next_at == 16
+    assert link.deferral == Deferral(b"slot", WALL_MS + 16_000, 16_000)
+
+
+@pytest.mark.parametrize("user_waits", [True, False])
+@pytest.mark.parametrize("authentic", [True, False])
+@pytest.mark.parametrize("kind", [Kind.LOGIN, Kind.RESUME])
+def test_a_server_that_says_now_again_and_again_ends_in_back_off(
+    kind: Kind, authentic: bool, user_waits: bool
+) -> None:
+    link = make(resume=RESUME if kind is Kind.RESUME else None, rng=Random(1))
+    if user_waits:
+        link.opened(0)
+    attempts = 0
+    while link.next_at < 60:
+        attempts += 1
+        begin(link)
+        link.deferred(link.next_at, WALL_MS, deferred(0, authentic=authentic))
+    most = 60 * 2 if user_waits else 15  # there were 1,200
+    assert SHORT_DEFERRALS_MAX < attempts < most
+
+
+def test_a_few_short_slots_are_kept_and_a_longer_one_begins_the_count_anew() -> None:
+    link = make()
+    now = 0.0
+    for wait_s in [0.2] * SHORT_DEFERRALS_MAX + [1.0] + [0.2] * SHORT_DEFERRALS_MAX:
+        begin(link)
+        link.deferred(now, WALL_MS, deferred(wait_s))
+        assert link.next_at == now + wait_s
+        now = link.next_at
+    begin(link)
+    link.deferred(now, WALL_MS, deferred(0.2))
+    assert link.next_at == now + 1
+    begin(link)
+    link.welcomed(now, WALL_MS, welcome())
+    link.ended(now, None)
+    begin(link)
+    link.deferred(now, WALL_MS, deferred(0.2))
+    assert link.next_at == now + 0.2, "a session was ready in between"
+
+
 def test_a_login_takes_the_deferral_it_is_given() -> None:
     """There is nothing to authenticate it with, and its ticket is the only one that counts."""
     link = make()
@@ -655,6 +733,7 @@ class LinkMachine(RuleBasedStateMachine):
         self.user_waits = False
         self.live = False
         self.slot_at = -inf
+        self.short = 0
 
     def attempt(self) -> None:
         attempt = self.link.attempt()
@@ -706,6 +785,7 @@ class LinkMachine(RuleBasedStateMachine):
         self.attempt()
         self.link.welcomed(self.now, WALL_MS, welcome())
         self.slot_at = -inf
+        self.short = 0
         self.leave()
         self.live = True
         assert self.link.deferral is None
@@ -718,12 +798,25 @@ class LinkMachine(RuleBasedStateMachine):
         self.waits_by_back_off()
 
     @precondition(lambda self: not self.live)
-    @rule(wait_s=st.floats(0, 2 * DEFERRAL_MAX_S))
-    def defer(self, wait_s: float) -> None:
+    @rule(
+        wait_s=st.one_of(st.floats(0, 2), st.floats(0, 2 * DEFERRAL_MAX_S)),
+        authentic=st.booleans(),
+    )
+    def defer(self, wait_s: float, authentic: bool) -> None:
         self.attempt()
-        self.link.deferred(self.now, WALL_MS, deferred(wait_s))
-        self.slot_at = self.now + min(max(wait_s, DEFERRAL_MIN_S), DEFERRAL_MAX_S)
-        assert self.link.next_at == self.slot_at
+        resumes, before = self.link.kind(WALL_MS) is Kind.RESUME, self.slot_at
+        self.link.deferred(self.now, WALL_MS, deferred(wait_s, authentic=authentic))
+        wait_s = min(max(wait_s, DEFERRAL_MIN_S), DEFERRAL_MAX_S)
+        self.short = self.short + 1 if wait_s < 1 else 0
+        earliest = latest = self.now + wait_s
+        if not authentic or self.short > SHORT_DEFERRALS_MAX:
+            latest = max(latest, self.now + (FOREGROUND_CAP_S if self.user_waits else 60))
+        if resumes and not authentic and before != -inf:
+            if not self.user_waits:
+                earliest, latest = max(earliest, before), max(latest, before)
+        else:
+            self.slot_at = self.link.next_at
+        assert earliest <= self.link.next_at <= latest
 
     @precondition(lambda self: not self.live)
     @rule(hint_s=st.floats(0, 2 * RETRY_AFTER_MAX_S))
