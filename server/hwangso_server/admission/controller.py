@@ -77,10 +77,9 @@ class AdmissionController:
         self._settings = settings
         self._uniform = uniform
         self._capacity = CapacityAdmission(
-            handshakes_max=settings.handshakes_max, sessions_max=settings.sessions_max
-        )
-        self._background_handshakes_max = int(
-            settings.handshakes_max * (1 - settings.foreground_reserve)
+            handshakes_max=settings.handshakes_max,
+            sessions_max=settings.sessions_max,
+            foreground_reserve=settings.foreground_reserve,
         )
         self._pressure = Pressure(settings)
         self._governed = Mechanism.RECOVERY_GOVERNOR not in without
@@ -330,8 +329,8 @@ class AdmissionController:
     def _decide_background(
         self, arrival: Arrival, promise: Promise | None, now_s: float
     ) -> Decision:
-        stages, capacity = self._stages, self._capacity
-        if capacity.handshakes >= self._background_handshakes_max or capacity.is_full:
+        stages = self._stages
+        if self._capacity.is_full_for_background:
             return self._refuse(arrival, _BACKGROUND, now_s)
         stage = stages.stage
         if stage is Stage.NORMAL:

@@ -18,7 +18,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sessions_max: int
     """Handshakes and live sessions together."""
     foreground_reserve: float = 0.1
-    """Share of `handshakes_max` that background leaves free."""
+    """Share of `handshakes_max` and of `sessions_max` that background leaves free."""
 
     # ---- cost ---------------------------------------------------------------------------------
 

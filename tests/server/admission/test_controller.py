@@ -136,6 +136,14 @@ def test_the_hard_bound_stays() -> None:
     assert controlled.hello(FG, 34) == Admit(FG)
 
 
+def test_the_last_sessions_are_for_people() -> None:
+    controlled = Controlled(settings=replace(SETTINGS, sessions_max=100))
+    controlled.fill(BG, 90)
+    controlled.serve(BG, 90)
+    assert controlled.hello(BG, 1) == FULL
+    assert [controlled.hello(FG, n) for n in range(1, 12)] == [Admit(FG)] * 10 + [FULL]
+
+
 def test_sessions_count_until_they_end() -> None:
     controlled = Controlled(settings=replace(SETTINGS, sessions_max=2))
     assert [controlled.hello(FG, n) for n in (1, 2, 3)] == [Admit(FG), Admit(FG), FULL]
