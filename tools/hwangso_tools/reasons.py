@@ -22,6 +22,7 @@ _STAGE_RULES: Final[dict[str, str]] = {
     StageRule.FOREGROUND_FULL: "the foreground queue was full",
     StageRule.RECOVERY: "the stage above is over",
     StageRule.OPERATOR: "an operator's word",
+    StageRule.UNPINNED: "an operator's word, which has ended",
 }
 _RULES: Final[dict[str, str]] = {
     Rule.NORMAL: "background is not put off in this stage",

@@ -56,6 +56,8 @@ class StageRule(StrEnum):
     """The stage above is over."""
     OPERATOR = "operator"
     """It is pinned."""
+    UNPINNED = "unpinned"
+    """The pin has ended, and the signals have not moved it since."""
 
 
 class Reading(Struct, frozen=True, gc=False):
@@ -197,7 +199,7 @@ class StageMachine:
         """Follow the signals again, from the stage of now; nothing if it is not pinned."""
         if self.pinned_until_s is not None:
             self.pinned_until_s = None
-            self._enter(self.stage, StageRule.OPERATOR, now_s)
+            self._enter(self.stage, StageRule.UNPINNED, now_s)
 
     def expire_pin(self, now_s: float) -> None:
         """Unpin if the time is up."""

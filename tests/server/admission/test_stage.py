@@ -252,6 +252,7 @@ def test_a_pin_expires() -> None:
     machine.see(CALM, 10.0)
     assert machine.stages.pinned_until_s is None
     assert machine.stages.stage is Stage.EMERGENCY  # and goes on from there
+    assert machine.stages.rule is StageRule.UNPINNED
     assert machine.see_until(Stage.BUSY, CALM) == 10.0
 
 

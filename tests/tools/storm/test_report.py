@@ -212,10 +212,9 @@ def test_runs_that_went_badly() -> None:
 
 
 def test_nobody_opens_the_app() -> None:
+    """So nothing can be said about how long they waited."""
     nobody = replace(QUIET, fg_success=None, connect_peak_ratio=None)
-    assert sentences(Outcome(GYEONGJU, nobody, None)) == [
-        "Control off: nobody opened the app, and answers kept their normal speed."
-    ]
+    assert sentences(Outcome(GYEONGJU, nobody, None)) == ["Control off: nobody opened the app."]
 
 
 def test_for_a_results_file() -> None:

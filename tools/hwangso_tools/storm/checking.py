@@ -144,8 +144,10 @@ def _type_in_words(kind: msgspec.inspect.Type) -> str:
             return f"a number from {low:,g} to {high:,g}"
         case msgspec.inspect.FloatType():
             return "a number"
-        case msgspec.inspect.StrType(min_length=low, max_length=high):
+        case msgspec.inspect.StrType(min_length=low, max_length=high, pattern=None):
             return f"a text of {low:,} to {high:,} characters"
+        case msgspec.inspect.StrType(min_length=low, max_length=high):
+            return f"a line of {low:,} to {high:,} characters that can be printed"
         case msgspec.inspect.TupleType(item_types=items):
             return f"[{', '.join(map(_type_in_words, items))}]"
         case msgspec.inspect.StructType():

@@ -155,9 +155,9 @@ def _story(scenario: Scenario, run: StormFigures, control: bool) -> str:
     if peak is not None:
         times = _number(FigureName.CONNECT_PEAK_RATIO, peak)
         rise = f"connects rose to {times} times the calm rate, "
-    opens = "nobody opened the app"
-    if run.fg_success is not None:
-        opens = f"{percent(run.fg_success)} of app opens got a session in time"
+    if run.fg_success is None:
+        return f"{rise}nobody opened the app"
+    opens = f"{percent(run.fg_success)} of app opens got a session in time"
     return f"{rise}{opens}, and {_recovery(scenario, run, control)}"
 
 

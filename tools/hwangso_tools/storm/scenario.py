@@ -31,7 +31,9 @@ Moment = Annotated[float, Meta(ge=0, le=SECONDS_MAX)]
 Length = Annotated[float, Meta(ge=0.001, le=SECONDS_MAX)]
 Factor = Annotated[float, Meta(ge=0.001, le=1_000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Line = Annotated[str, Meta(min_length=1, max_length=100)]
+Line = Annotated[
+    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")  # it is printed
+]
 Text = Annotated[str, Meta(min_length=1, max_length=2_000)]
 
 
