@@ -8,10 +8,10 @@ from hwangso_server.admission.mechanism import Mechanism
 from hwangso_tools.experiments.ablation import (
     AFTERMATH_S,
     COLUMNS,
+    FLAPS,
     LIARS_CALM_S,
     LINES,
     RESTART,
-    SLOW,
     Difference,
     Line,
     World,
@@ -26,12 +26,12 @@ from hwangso_tools.storm.library import find
 from hwangso_tools.storm.scenario import (
     About,
     Background,
+    Event,
     Foreground,
     Outage,
     Population,
     Restart,
     Scenario,
-    Slowdown,
 )
 
 STORM = find("gyeongju-2016")
@@ -52,7 +52,7 @@ def test_each_mechanism_has_its_line_and_control_off_is_the_last() -> None:
     assert names(World.STORM) == ["all on", *Mechanism, "control off"]
     assert names(World.LIARS) == ["all on", "foreground-budget", "control off"]
     assert names(World.RESTART) == ["all on", "recovery-governor", "client-jitter", "control off"]
-    assert names(World.SLOW) == ["all on", "recovery-governor", "hysteresis", "control off"]
+    assert names(World.FLAPPING) == ["all on", "hysteresis", "control off"]
     assert len(set(LINES)) == len(LINES)
 
 
@@ -63,12 +63,14 @@ def test_a_line_differs_from_the_full_one_in_its_mechanism_only() -> None:
     assert trial(LINES[8], STORM, 7) == Trial(full.scenario, False, 7)
 
 
-@pytest.mark.parametrize(("world", "event"), [(World.RESTART, RESTART), (World.SLOW, SLOW)])
-def test_a_world_of_one_event_has_the_people_of_the_scenario(
-    world: World, event: Restart | Slowdown
+@pytest.mark.parametrize(
+    ("world", "events"), [(World.RESTART, (RESTART,)), (World.FLAPPING, FLAPS)]
+)
+def test_a_world_of_other_events_has_the_people_of_the_scenario(
+    world: World, events: tuple[Event, ...]
 ) -> None:
     played = trial(Line(world=world), STORM, 7).scenario
-    assert played.event == (event,)
+    assert played.event == events
     assert played.scenario.seconds == AFTERMATH_S
     assert played.population == STORM.population
 
@@ -115,7 +117,7 @@ def test_small_differences_are_none() -> None:
 def test_a_line_is_compared_with_the_full_one_of_its_world() -> None:
     assert full_line(LINES[0], LINES) is None
     assert full_line(LINES[3], LINES) == LINES[0]
-    assert full_line(LINES[-2], LINES) == Line(world=World.SLOW)
+    assert full_line(LINES[-2], LINES) == Line(world=World.FLAPPING)
     assert full_line(Line(world=World.LIARS), LINES) is None
 
 

@@ -23,8 +23,8 @@ FOUND = {
         "fg_p99_s": 9.0,
         "max_bg_wait_s": 9.0,
     },
-    Line(world=World.SLOW): GOOD,
-    Line(Mechanism.HYSTERESIS, world=World.SLOW): {**GOOD, "stage_changes": 40.0},
+    Line(world=World.FLAPPING): GOOD,
+    Line(Mechanism.HYSTERESIS, world=World.FLAPPING): {**GOOD, "stage_changes": 40.0},
 }
 
 
@@ -43,7 +43,7 @@ def test_a_row_for_each_line_world_after_world() -> None:
         "20% lie:",
         "all on 100 % 1.5 60 40 2 1.1 4 3.0 50",
         "foreground-budget 100 % 9.0 60 9.0 2 1.1 4 3.0 50",
-        "slow server:",
+        "flapping carrier:",
         "all on 100 % 1.5 60 40 2 1.1 4 3.0 50",
         "hysteresis 100 % 1.5 60 40 2 1.1 40 3.0 50",
     ]
@@ -61,7 +61,7 @@ def test_what_each_mechanism_buys_in_its_own_world() -> None:
         "20% lie, without foreground-budget: worse: FG p99 1.5 -> 9.0 s; better: BG wait "
         "40 -> 9.0 s"
     )
-    assert slow == "slow server, without hysteresis: worse: stage moves 4 -> 40"
+    assert slow == "flapping carrier, without hysteresis: worse: stage moves 4 -> 40"
 
 
 def test_figures_for_a_file() -> None:

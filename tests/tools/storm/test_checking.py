@@ -74,14 +74,19 @@ def test_what_is_right() -> None:
         ({"nme": "x"}, "my.toml: 'nme' is unknown; did you mean name?"),
         (
             {"zzz": 1},
-            "my.toml: 'zzz' is unknown; known: code, colour, leaf, leaves, motto, name, ratio, span, tall",
+            (
+                "my.toml: 'zzz' is unknown; "
+                "known: code, colour, leaf, leaves, motto, name, ratio, span, tall"
+            ),
         ),
         ({"name": ""}, "my.toml: name: '' is not allowed, expected a text of 1 to 5 characters"),
         ({"name": 3}, "my.toml: name: 3 is not allowed, expected a text of 1 to 5 characters"),
         (
-            {"name": "oak", "motto": "a\x1bb"},
-            "my.toml: motto: 'a\\x1bb' is not allowed, expected a line of 1 to 5 characters that "
-            "can be printed",
+            {"name": "oak", "motto": "a\x1b"},
+            (
+                "my.toml: motto: 'a\\x1b' is not allowed, "
+                "expected a line of 1 to 5 characters that can be printed"
+            ),
         ),
         ({"tall": 1}, "my.toml: tall: 1 is not allowed, expected true or false"),
         ({"colour": "rde"}, "my.toml: colour: 'rde' is unknown; did you mean red?"),

@@ -17,7 +17,7 @@ import msgspec
 from hwangso_server.admission.mechanism import Mechanism
 from hwangso_tools.experiments.trial import Finding, Trial
 from hwangso_tools.storm.figures import StormFigures
-from hwangso_tools.storm.scenario import Event, Restart, Scenario, Slowdown
+from hwangso_tools.storm.scenario import Event, Outage, Restart, Scenario
 
 SECONDS_MAX: Final = 1_800.0
 """The scenario is played no longer: who is not back by then has not been saved by the control."""
@@ -33,11 +33,11 @@ RESTART: Final = Restart(at_s=0.0, down_s=120.0)
 """Nobody is there who could hand out slots, and all phones try: their back-off alone spreads them.
 Then the whole crowd is in the calendar."""
 
-SLOW: Final = Slowdown(at_s=0.0, factor=6.0, duration_s=600.0)
-"""What people and their phones do fills it then, and the readings swing about their thresholds."""
+FLAPS: Final = tuple(Outage(at_s=10.0 * number, share=0.1, duration_s=3.0) for number in range(60))
+"""A carrier that comes and goes for ten minutes: readings pass their thresholds again and again."""
 
 AFTERMATH_S: Final = 900.0
-"""So long a world of a single event is told."""
+"""So long such a world is told."""
 
 FULL: Final = "all on"
 OFF: Final = "control off"
@@ -55,8 +55,8 @@ class World(Enum):
     """The scenario, where a share of the phones always claims foreground."""
     RESTART = "restart"
     """The server goes down, and is back after a while, in place of the scenario's events."""
-    SLOW = "slow server"
-    """Everything takes it longer for a while, in place of them."""
+    FLAPPING = "flapping carrier"
+    """A tenth of the phones lose service every ten seconds, in place of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Line:
 ALSO: Final = {
     World.LIARS: (Mechanism.FOREGROUND_BUDGET,),
     World.RESTART: (Mechanism.RECOVERY_GOVERNOR, Mechanism.CLIENT_JITTER),
-    World.SLOW: (Mechanism.RECOVERY_GOVERNOR, Mechanism.HYSTERESIS),
+    World.FLAPPING: (Mechanism.HYSTERESIS,),
 }
 """What is switched off in the other worlds: what they were made to show."""
 
@@ -113,8 +113,8 @@ def _played(world: World, scenario: Scenario) -> Scenario:
             population = replace(population, liars=LIARS_SHARE)
         case World.RESTART:
             seconds, events = AFTERMATH_S, (RESTART,)
-        case World.SLOW:
-            seconds, events = AFTERMATH_S, (SLOW,)
+        case World.FLAPPING:
+            seconds, events = AFTERMATH_S, FLAPS
     about = replace(about, seconds=seconds)
     return replace(scenario, scenario=about, population=population, event=events)
 

@@ -35,10 +35,10 @@ TELLINGS: Final = {
     World.STORM: Telling(10.0, 300.0, 300.0),
     World.LIARS: Telling(30.0, 300.0, 5_400.0),
     World.RESTART: Telling(10.0, 420.0, 120.0),
+    World.FLAPPING: Telling(5.0, 240.0, 120.0),
 }
-"""The worlds that there can be: no real server becomes slower on the way. Trust comes back by the
-clock of the server, for which liars of a story told 30 times as fast claim 30 times as often: half
-the history is enough."""
+"""Trust comes back by the clock of the server, for which liars of a story told 30 times as fast
+claim 30 times as often: half the history is enough."""
 
 Findings = dict[Line, list[Finding]]
 """The runs that count."""
@@ -47,9 +47,9 @@ Findings = dict[Line, list[Finding]]
 def measure(
     lines: Iterable[Line], scenario: Scenario, seeds: Iterable[int], say: Callable[[str], None]
 ) -> Findings:
-    """Play all lines whose world can be, one after the other; `say` hears of each run, and why it
-    does not count. Raises CommandError."""
-    told = [line for line in lines if line.world in TELLINGS]
+    """Play all lines, one after the other; `say` hears of each run, and why it does not count.
+    Raises CommandError."""
+    told = list(lines)
     findings: Findings = {line: [] for line in told}
     for seed in seeds:
         for line in told:
