@@ -46,6 +46,10 @@ PATIENCE_S = 1.0
 """A caller that has lain in the kernel for longer is looked at before it is decided about: the most
 impatient phones have hung up by then."""
 
+STALLED_S = 1.0
+"""A process that wakes so late has stood still (stopped, swapped out, a suspended machine): nobody
+is dropped for having been silent before what they sent meanwhile is heard."""
+
 INVITATION_PAUSE_S = 0.1
 """Between background devices that are told, after an emergency, to come for what they missed."""
 

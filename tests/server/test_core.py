@@ -25,6 +25,7 @@ from hwangso_protocol.messages import (
 )
 from hwangso_server import core as core_module
 from hwangso_server.core import Core
+from hwangso_server.deadlines import TICK_S
 from hwangso_server.environment import seeded_environment
 from hwangso_server.limits import HOUSEKEEPING_INTERVAL_S, READ_BATCH
 from hwangso_server.store import StoreBusy, StoreFailed
@@ -301,6 +302,21 @@ async def test_deadlines_of_many_sessions_pass_in_turns(autojump_clock: MockCloc
         await trio.sleep(6)
         assert not server.core.sessions
         assert server.count("hello_timeout") == 2 * READ_BATCH + 1
+
+
+async def test_after_a_stall_peers_are_heard_before_they_are_judged(mock_clock: MockClock) -> None:
+    """The process was stopped for longer than a proof may take, and the proof lies in the kernel."""
+    async with running_server() as server:
+        await server.add_user("alice")
+        phone = server.connect(Kind.ENROL, server.new_identity("alice"))
+        await server.settle()
+        mock_clock.jump(20)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(server.core.sessions) == 1
+        mock_clock.jump(TICK_S)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not server.core.sessions
+        assert not phone.transport.is_open
 
 
 # Start
