@@ -305,10 +305,12 @@ async def test_deadlines_of_many_sessions_pass_in_turns(autojump_clock: MockCloc
 
 
 async def test_after_a_stall_peers_are_heard_before_they_are_judged(mock_clock: MockClock) -> None:
-    """The process was stopped for longer than a proof may take, and the proof lies in the kernel."""
+    """The process was stopped for longer than a proof may take, which lies in the kernel."""
     async with running_server() as server:
         await server.add_user("alice")
-        phone = server.connect(Kind.ENROL, server.new_identity("alice"))
+        alice = await server.enrol("alice")
+        alice.lose()
+        phone = server.connect(Kind.RESUME, alice.identity)
         await server.settle()
         mock_clock.jump(20)
         await trio.testing.wait_all_tasks_blocked()
