@@ -94,6 +94,15 @@ def test_the_second_peak_over_the_capacity() -> None:
     assert figures(made).second_peak_ratio == pytest.approx(2.0)
 
 
+def test_what_the_last_trigger_brings_on_is_the_first_peak() -> None:
+    made = recording()
+    made.triggers_end_s = 100.0
+    crowd(made, 59, 12, 22)
+    crowd(made, 49, 100, 110)
+    crowd(made, 19, 130, 140)
+    assert figures(made).second_peak_ratio == pytest.approx(20 / 15)
+
+
 def test_the_end_of_the_first_peak_is_not_the_second() -> None:
     made = recording()
     crowd(made, 49, 12, 42)

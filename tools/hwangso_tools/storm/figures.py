@@ -96,7 +96,7 @@ def figures(recording: Recording) -> StormFigures:
         stage_normal_after_s=_stage_normal_after_s(recording),
         max_bg_wait_s=recording.max_background_wait_s,
         max_deferrals=recording.max_deferrals,
-        second_peak_ratio=_second_peak_ratio(rates, peak, recording.capacity_per_s),
+        second_peak_ratio=_second_peak_ratio(rates, recording),
         goodput_share=_goodput_share(recording),
     )
 
@@ -201,7 +201,11 @@ def _stage_normal_after_s(recording: Recording) -> float | None:
     return since_s - recording.first_event_s
 
 
-def _second_peak_ratio(rates: Sequence[float], peak: int, capacity_per_s: float) -> float | None:
+def _second_peak_ratio(rates: Sequence[float], recording: Recording) -> float | None:
+    """The first peak is that of the last trigger: a carrier's return, say, after its failure."""
+    capacity_per_s = recording.capacity_per_s
+    since = range(min(int(recording.triggers_end_s), len(rates)), len(rates))
+    peak = max(since, key=rates.__getitem__, default=len(rates))
     over = (start for start in range(peak, len(rates)) if rates[start] <= capacity_per_s)
     passed = next(over, None)
     return None if passed is None else max(rates[passed:]) / capacity_per_s
