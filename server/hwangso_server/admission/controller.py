@@ -305,6 +305,8 @@ class AdmissionController:
     def _rule_for_person(
         self, record: Record | None, promise: Promise | None, now_s: float
     ) -> Rule:
+        """For people: at once, while their queue is short. In SHIELD who comes for a slot finds
+        room kept, and newcomers have what is left."""
         stages, settings = self._stages, self._settings
         weight = self._pressure.foreground.weight
         if stages.stage is not Stage.SHIELD:

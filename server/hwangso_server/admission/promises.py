@@ -64,9 +64,12 @@ class Promises:
         former: Promise | None,
         now_s: float,
     ) -> Promise:
-        """Promise a slot; `former` is the promise that it replaces."""
+        """Promise a slot; `former` is the promise that it replaces, which is worth nothing more."""
         first_s = now_s if former is None else former.first_deferred_s
-        count = 1 if former is None else min(former.count + 1, COUNT_MAX)
+        count = 1
+        if former is not None:
+            count = min(former.count + 1, COUNT_MAX)
+            self._spent.add(former.nonce)
         self._last_nonce = nonce = (self._last_nonce + 1) & NONCE_MASK
         offset_s = self._wall_offset_s
         slot_ms = ceil((slot_s + offset_s) * 1000)

@@ -81,6 +81,15 @@ def test_another_promise_keeps_the_age() -> None:
     assert second.nonce != first.nonce
 
 
+def test_a_promise_that_was_replaced_is_worth_nothing() -> None:
+    """Else a device could collect tickets, and come in with each of them."""
+    promises = new_promises()
+    first = promises.make(7, BG, 130.0, None, 100.0)
+    second = promises.make(7, BG, 160.0, first, 131.0)
+    assert find(promises, 7, first.sealed, 161.0) is None
+    assert find(promises, 7, second.sealed, 161.0) is not None
+
+
 def test_deferrals_are_counted_to_255() -> None:
     promises = new_promises()
     promise = None
