@@ -49,6 +49,11 @@ MAY_BE_UNKNOWN: Final = frozenset(
 )
 """No emergency, no connects, no modelled processor: none of these is a failure."""
 
+MAY_COME_LATER: Final = frozenset(
+    {FigureName.RESPONSE_NORMAL_AFTER_S, FigureName.STAGE_NORMAL_AFTER_S}
+)
+"""The story is told to an end, which on real sockets comes soon."""
+
 SAME: Final = 1.5
 """Two times, or two shares of failures, that differ by less than this factor are much the same."""
 
@@ -105,6 +110,8 @@ def value_in_words(name: FigureName, run: StormFigures, control: bool) -> str:
         return _number(name, value)
     if name is FigureName.FG_SUCCESS:
         return "nobody came"
+    if name in MAY_COME_LATER:
+        return "not yet"
     return "-" if name in MAY_BE_UNKNOWN else "never"
 
 
