@@ -1,21 +1,17 @@
-import msgspec
-import pytest
 import trio
 from trio.testing import memory_stream_one_way_pair
 
+from hwangso_tools.channel import FrameWriter
 from hwangso_tools.swarm.figures import Snapshot
 from hwangso_tools.swarm.ledger import Books, Sent
 from hwangso_tools.swarm.pipe import (
-    FRAME_MAX_BYTES,
     Begin,
     Chat,
     Done,
     Enrolled,
     Finish,
-    FrameWriter,
     Order,
     Part,
-    PipeError,
     Progress,
     Report,
     order_reader,
@@ -58,37 +54,3 @@ async def test_orders_and_reports_come_as_they_were_sent() -> None:
     got = [await reports.receive() for _ in REPORTS]
     assert sorted(map(repr, got)) == sorted(map(repr, REPORTS))
     assert await reports.receive() is None
-
-
-async def test_frames_come_in_pieces() -> None:
-    send, receive = memory_stream_one_way_pair()
-    orders = order_reader(receive)
-    payload = msgspec.msgpack.encode(ORDERS[0])
-
-    async def trickle() -> None:
-        for byte in len(payload).to_bytes(4, "big") + payload:
-            await send.send_all(bytes([byte]))
-        await send.send_all(b"\0\0")
-        await send.aclose()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(trickle)
-        assert await orders.receive() == ORDERS[0]
-        assert await orders.receive() is None  # half a frame is none
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        (FRAME_MAX_BYTES + 1).to_bytes(4, "big"),
-        b"\0\0\0\1\xc1",
-        b"\0\0\0\1\x80",
-        b"\0\0\0\7" + msgspec.msgpack.encode({"t": "nop"}),
-    ],
-)
-async def test_what_is_no_frame(data: bytes) -> None:
-    send, receive = memory_stream_one_way_pair()
-    await send.send_all(data)
-    await send.aclose()
-    with pytest.raises(PipeError):
-        await order_reader(receive).receive()

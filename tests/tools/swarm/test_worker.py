@@ -7,6 +7,7 @@ import trio
 from tests.client.fakeserver import FakeServer, open_server
 from trio.testing import MockClock, memory_stream_one_way_pair
 
+from hwangso_tools.channel import FrameReader, FrameWriter
 from hwangso_tools.swarm.ledger import Ledger
 from hwangso_tools.swarm.pipe import (
     Begin,
@@ -14,8 +15,6 @@ from hwangso_tools.swarm.pipe import (
     Done,
     Enrolled,
     Finish,
-    FrameReader,
-    FrameWriter,
     Order,
     Part,
     Progress,

@@ -15,6 +15,7 @@ from typing import Final
 
 import trio
 
+from hwangso_tools.channel import ChannelError, FrameReader, FrameWriter
 from hwangso_tools.errors import CommandError, ExitCode
 from hwangso_tools.swarm.figures import Figures, by_prefix
 from hwangso_tools.swarm.ledger import Ledger
@@ -25,11 +26,8 @@ from hwangso_tools.swarm.pipe import (
     Done,
     Enrolled,
     Finish,
-    FrameReader,
-    FrameWriter,
     Order,
     Part,
-    PipeError,
     Progress,
     Report,
     report_reader,
@@ -202,7 +200,7 @@ class Coordinator:
             with trio.move_on_after(SILENT_MAX_S) as scope:
                 try:
                     report = await worker.reports.receive()
-                except PipeError as error:
+                except ChannelError as error:
                     raise WorkerFailed(number, f"wrote nonsense: {error}") from None
                 if report is None:
                     raise WorkerFailed(number, f"died: {_how(await ended())}")

@@ -13,6 +13,7 @@ import trio
 
 from hwangso_client.address import ServerAddress
 from hwangso_client.network import Network, TcpNetwork
+from hwangso_tools.channel import FrameReader, FrameWriter
 from hwangso_tools.machine import raise_descriptor_limit
 from hwangso_tools.swarm.crowd import Crowd, open_crowd
 from hwangso_tools.swarm.pipe import (
@@ -23,8 +24,6 @@ from hwangso_tools.swarm.pipe import (
     Done,
     Enrolled,
     Finish,
-    FrameReader,
-    FrameWriter,
     Order,
     Part,
     Progress,

@@ -20,7 +20,7 @@ from hwangso_tools.bench.storm.pipe import (
     write_report,
 )
 from hwangso_tools.bench.storm.plan import PATIENT, HeldTicket, Outcome, Start, Tally
-from hwangso_tools.swarm.pipe import FrameReader, FrameWriter
+from hwangso_tools.channel import VERSION, ChannelError, FrameReader, FrameWriter
 
 ORDERS: list[Order] = [
     Begin("h", 7, Intent.FOREGROUND, [HeldTicket(b"ticket", b"psk")], 1, realtime=True),
@@ -57,6 +57,8 @@ async def test_orders_and_reports_come_as_they_were_sent() -> None:
 
 def test_half_an_order_is_none() -> None:
     assert read_order(io.BytesIO(b"\0\0")) is None
-    assert read_order(io.BytesIO(b"\0\0\0\x05")) is None
+    assert read_order(io.BytesIO(bytes([VERSION, 0, 0, 5]))) is None
+    with pytest.raises(ChannelError):
+        read_order(io.BytesIO(bytes([VERSION + 1, 0, 0, 5])))
     with pytest.raises(msgspec.DecodeError):
-        read_order(io.BytesIO(b"\0\0\0\x05\x81"))
+        read_order(io.BytesIO(bytes([VERSION, 0, 0, 5, 0x81])))

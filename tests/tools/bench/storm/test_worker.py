@@ -23,17 +23,17 @@ from hwangso_tools.bench.storm.pipe import (
 )
 from hwangso_tools.bench.storm.plan import PATIENT, Start
 from hwangso_tools.bench.storm.worker import work
+from hwangso_tools.channel import length_of, pack
 
 
 def answers(orders: Sequence[Order]) -> list[Report]:
     """The reports that a worker gives to these orders and the end of its input."""
-    frames = [msgspec.msgpack.encode(order) for order in orders]
-    given = b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
+    given = b"".join(pack(order) for order in orders)
     written = io.BytesIO()
     work(io.BytesIO(given), written)
     data, reports = written.getvalue(), []
     while data:
-        size = int.from_bytes(data[:4], "big")
+        size = length_of(data[:4])
         reports.append(msgspec.msgpack.decode(data[4 : 4 + size], type=Report))
         data = data[4 + size :]
     return reports

@@ -22,7 +22,7 @@ from hwangso_tools.bench.storm.pipe import (
     Prepare,
     Report,
 )
-from hwangso_tools.swarm.pipe import FrameReader, FrameWriter, PipeError
+from hwangso_tools.channel import ChannelError, FrameReader, FrameWriter
 
 ANSWER_WITHIN_S: Final = 60.0
 """To prepare the largest crowd takes a few seconds; a generator that needs more hangs. A Connect
@@ -82,7 +82,7 @@ class Generator:
                 await self._orders.send(order)
             try:
                 report = await self._reports.receive()
-            except PipeError as error:
+            except ChannelError as error:
                 raise BenchFailed(f"the {self._name} generator wrote nonsense: {error}") from None
         if scope.cancelled_caught:
             raise BenchFailed(f"the {self._name} generator hangs")

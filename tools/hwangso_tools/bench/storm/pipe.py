@@ -1,7 +1,5 @@
-"""How a storm's parent and its generators talk: frames over the generator's stdin and stdout.
-
-A frame is that of `swarm.pipe`: 4 bytes of length, then one MessagePack map with a type tag. Each
-Order is answered by one Report before the next is given:
+"""How a storm's parent and its generators talk: a `channel` over the generator's stdin and stdout.
+Each Order is answered by one Report before the next is given:
 
     Begin     Done, the first of all
     Prepare   Done
@@ -19,7 +17,7 @@ import msgspec
 
 from hwangso_protocol.hello import Intent
 from hwangso_tools.bench.storm.plan import HeldTicket, Outcome, Patience, Start
-from hwangso_tools.swarm.pipe import LENGTH_BYTES
+from hwangso_tools.channel import HEADER_BYTES, length_of, pack
 
 ORDERS: Final = 0
 """The generator's descriptor for orders: its standard input."""
@@ -87,13 +85,15 @@ Report: TypeAlias = Done | Connected | Failed
 
 
 def read_order(orders: BinaryIO) -> Order | None:
-    """The generator's next order, None at the end of its input."""
-    data = orders.read(int.from_bytes(orders.read(LENGTH_BYTES), "big"))
+    """The generator's next order, None at the end of its input. Raises ChannelError."""
+    header = orders.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES:
+        return None
+    data = orders.read(length_of(header))
     return msgspec.msgpack.decode(data, type=Order) if data else None
 
 
 def write_report(reports: BinaryIO, report: Report) -> None:
     """Answer an order. Raises BrokenPipeError when the parent has gone."""
-    data = msgspec.msgpack.encode(report)
-    reports.write(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+    reports.write(pack(report))
     reports.flush()
