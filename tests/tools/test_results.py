@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from hwangso_tools.errors import CommandError, ExitCode
-from hwangso_tools.results import Results, ResultsFile, results_file
+from hwangso_tools.results import Results, ResultsFile, opened, results_file
 
 
 def test_the_shape_of_every_results_file(tmp_path: Path) -> None:
@@ -48,3 +48,11 @@ def test_a_full_disk_is_told() -> None:
         with pytest.raises(CommandError, match="not saved") as caught:
             results.write("swarm", {}, {})
     assert caught.value.code is ExitCode.STORAGE
+
+
+def test_the_option_is_named_where_its_file_cannot_be_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CommandError, match=r"^--report .*/r: cannot be written: No such file"),
+        opened("--report", tmp_path / "missing" / "r"),
+    ):
+        raise AssertionError("the run must not begin")

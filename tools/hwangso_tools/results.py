@@ -43,33 +43,45 @@ class ResultsFile:
             return
         results = Results(command, dict(figures), machine(), versions(), dict(config))
         content = msgspec.json.format(msgspec.json.encode(results), indent=2)
-        try:
-            self._stream.write(content + b"\n")
-            self._stream.flush()
-        except OSError as error:
-            raise CommandError(
-                f"{self._stream.name}: {error.strerror}; the results are not saved",
-                ExitCode.STORAGE,
-            ) from None
+        save(self._stream, content + b"\n")
 
 
 @contextmanager
 def results_file(path: Path | None) -> Iterator[ResultsFile]:
-    """Open the file before the run, so that a run is not wasted on a path that cannot be written.
+    """Where `--json` writes; see `opened`. Raises CommandError."""
+    if path is None:
+        yield ResultsFile(None)
+        return
+    with opened("--json", path) as stream:
+        yield ResultsFile(stream)
+
+
+@contextmanager
+def opened(option: str, path: Path) -> Iterator[IO[bytes]]:
+    """Open the file that an option names before the run, so that a run is not wasted on a path that
+    cannot be written.
 
     What stood there is gone then; a file that nothing was written to does not stay. Raises
     CommandError.
     """
-    if path is None:
-        yield ResultsFile(None)
-        return
     try:
         stream = path.open("wb")
     except OSError as error:
-        raise CommandError(f"--json {path}: cannot be written: {error.strerror}") from None
+        raise CommandError(f"{option} {path}: cannot be written: {error.strerror}") from None
     with stream:
         try:
-            yield ResultsFile(stream)
+            yield stream
         finally:
             if path.is_file() and path.stat().st_size == 0:
                 path.unlink()
+
+
+def save(stream: IO[bytes], content: bytes) -> None:
+    """Write results to such a file. Raises CommandError when the disk does not take them."""
+    try:
+        stream.write(content)
+        stream.flush()
+    except OSError as error:
+        raise CommandError(
+            f"{stream.name}: {error.strerror}; the results are not saved", ExitCode.STORAGE
+        ) from None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.tools.report.reading import ReportReader
 
 from hwangso_tools.commands.tree import run
 from hwangso_tools.storm.library import shipped
@@ -103,6 +104,12 @@ def test_a_scenario_of_ones_own(
     }
 
 
+def test_a_title_is_no_markup(small: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(small).write_text(SMALL.replace("A small storm", "A [/bold] [red]storm"))
+    assert run(["storm", small, "--control", "on"]) == 0
+    assert "A [/bold] [red]storm" in "\n".join(lines(capsys))
+
+
 def test_one_run_of_another_size(
     small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,3 +158,76 @@ def test_a_real_server_cannot_be_slowed_down_on_the_way(
 def test_results_that_cannot_be_written(small: str, capsys: pytest.CaptureFixture[str]) -> None:
     line = refusal([small, "--json", "/nowhere/storm.json"], capsys)
     assert line == "--json /nowhere/storm.json: cannot be written: No such file or directory"
+
+
+def test_a_report(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report, json = tmp_path / "storm.html", tmp_path / "results.json"
+    arguments = ["--seed", "2", "--without", "lanes", "--json", str(json), "--report", str(report)]
+    assert run(["storm", small, *arguments]) == 0
+    shown = lines(capsys)
+    assert shown[-1] == f"the report is in {report}"
+
+    read = ReportReader(report.read_text())
+    assert set(read.figures) == {
+        "connects",
+        "turned-away",
+        "phones",
+        "responses",
+        "opens",
+        "processor",
+        "stages",
+    }
+    assert shown[-2] in read.text  # the verdict
+    assert "over 5.0" in read.text
+    again = f"{small} --control both --devices 20 --seed 2 --virtual --without lanes"
+    assert f"hwangso storm {again} " in read.text
+
+    results = msgspec.json.decode(json.read_bytes())
+    beside = msgspec.json.decode(report.with_suffix(".json").read_bytes())
+    assert results["figures"].items() < beside["figures"].items()
+    assert results["config"] == beside["config"]
+    series = beside["figures"]["series"]
+    assert series["off"]["at_s"] == series["on"]["at_s"] == [5.0 * step for step in range(-12, 12)]
+    alarmed = series["on"]["at_s"].index(5.0)
+    assert series["on"]["connects_background_per_s"][alarmed] > 0.5  # of 20 phones
+    assert sum(series["on"]["busy_share"]) > 0
+    rows = report.with_suffix(".csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 24
+
+
+def test_a_report_of_a_calm_day(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "calm.html"
+    arguments = ["--devices", "20", "--control", "on", "--report", str(report)]
+    assert run(["storm", "calm-day", *arguments]) == 0
+    read = ReportReader(report.read_text())
+    assert "Nothing: a calm day." in read.text
+    assert read.addresses == []
+    assert lines(capsys)[-1] == f"the report is in {report}"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        (
+            "/nowhere/x.html",
+            "--report /nowhere/x.html: cannot be written: No such file or directory",
+        ),
+        ("x.htm", "--report x.htm: the name of a report ends with .html"),
+    ],
+)
+def test_a_report_that_cannot_be_written(
+    name: str, line: str, small: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refusal([small, "--report", name], capsys) == line
+
+
+def test_results_and_report_in_the_same_file(
+    small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, json = tmp_path / "storm.html", tmp_path / "storm.json"
+    line = refusal([small, "--report", str(report), "--json", str(json)], capsys)
+    assert line == (
+        f"--json {json}: --report {report} writes that file, too; choose another name for one of "
+        "them"
+    )
+    assert not report.exists()

@@ -28,8 +28,8 @@ def recording(*, controlled: bool = True, triggers_end_s: float = 20.0) -> Recor
     for second in range(-CALM_S, SECONDS):
         intent = FG if second % 5 == 0 else BG
         made.series.connects[intent][CALM_S + second] = 1
-        made.series.responses[CALM_S + second] = 1
-        made.series.response_s[CALM_S + second] = 0.1
+        made.series.responses[intent][CALM_S + second] = 1
+        made.series.response_s[intent][CALM_S + second] = 0.1
     made.calm_responses_s.extend([0.1] * 100)
     made.calm_opens_s.extend([0.1] * 100)
     made.opens.extend(Open(second + 0.5, 0.1, ready=True) for second in range(SECONDS))
@@ -43,7 +43,10 @@ def crowd(made: Recording, per_s: int, from_s: int, to_s: int) -> None:
 
 def answers_take(made: Recording, response_s: float, from_s: int, to_s: int) -> None:
     for second in range(from_s, to_s):
-        made.series.response_s[CALM_S + second] = response_s
+        for intent in (BG, FG):
+            place = CALM_S + second
+            responses = made.series.responses[intent][place]
+            made.series.response_s[intent][place] = response_s * responses
 
 
 def opens_take(made: Recording, waited_s: float, from_s: int, to_s: int, *, ready: bool) -> None:

@@ -53,9 +53,14 @@ def test_how_attempts_end(recording: Recording, recorder: Recorder) -> None:
     assert counts(list(series.deferred)) == {1: 1}
     assert counts(list(series.failed)) == {6: 1, 10: 1}
     # A deferral and a refusal are answers, but none that tells how long a session takes.
-    assert counts(list(series.responses)) == {0: 1, 10: 1}
-    assert series.response_s[10] == pytest.approx(0.5)
-    assert series.response_s[20] == pytest.approx(10.0)
+    assert counts(list(series.responses[BG])) == {0: 1, 10: 1}
+    assert series.response_s[BG][10] == pytest.approx(0.5)
+    assert series.response_s[BG][20] == pytest.approx(10.0)
+    assert counts(list(series.responses[FG])) == {}
+    recorder.take(2, ended(100.0, 100.25, intent=FG))
+    assert counts(list(series.responses[FG])) == {0: 1}
+    assert series.response_s[FG][10] == pytest.approx(0.25)
+    assert counts(list(series.responses[BG])) == {0: 1, 10: 1}
 
 
 def test_the_calm_baseline(recording: Recording, recorder: Recorder) -> None:
@@ -207,7 +212,7 @@ def test_an_attempt_that_begins_with_the_service_counts(
     recorder.service(0, on=False, at_s=101.0)
     recorder.service(0, on=True, at_s=105.0)
     recorder.take(0, ended(105.0, 105.5))
-    assert counts(list(recording.series.responses)) == {5: 1}
+    assert counts(list(recording.series.responses[BG])) == {5: 1}
 
 
 def test_a_wait_goes_on_in_an_outage_but_is_told_from_its_end(
@@ -229,9 +234,9 @@ def test_an_outage_is_no_slow_server(recording: Recording, recorder: Recorder) -
     recorder.take(0, ended(100.5, 110.5, Outcome.ANSWER_TIMEOUT))
     recorder.service(0, on=True, at_s=112.0)
     recorder.take(0, ended(111.0, 113.0, Outcome.CONNECT_TIMEOUT))
-    assert counts(list(recording.series.responses)) == {}
+    assert counts(list(recording.series.responses[BG])) == {}
     recorder.take(0, ended(113.0, 113.5))
-    assert counts(list(recording.series.responses)) == {13: 1}
+    assert counts(list(recording.series.responses[BG])) == {13: 1}
 
 
 def test_the_longest_background_wait(recording: Recording, recorder: Recorder) -> None:

@@ -10,14 +10,19 @@ from rich.console import Console
 from rich.text import Text
 
 from hwangso_server.admission.mechanism import Mechanism
-from hwangso_tools.errors import ExitCode, first_of
+from hwangso_tools.errors import CommandError, ExitCode, first_of
+from hwangso_tools.report.files import paths, report_files
+from hwangso_tools.report.provenance import Provenance, provenance
+from hwangso_tools.report.series import run_of
+from hwangso_tools.report.story import Story
 from hwangso_tools.results import Figure, results_file
-from hwangso_tools.storm.figures import StormFigures, figures
+from hwangso_tools.storm.figures import figures
 from hwangso_tools.storm.library import find, shipped, with_devices
 from hwangso_tools.storm.pace import cut, faster
 from hwangso_tools.storm.place import Place, Terms
 from hwangso_tools.storm.progress import control_name, open_progress
 from hwangso_tools.storm.really import RealPlace
+from hwangso_tools.storm.recording import Recording
 from hwangso_tools.storm.report import Outcome, as_figures, sentences, sources, table
 from hwangso_tools.storm.run import run
 from hwangso_tools.storm.scenario import Scenario, load
@@ -53,6 +58,9 @@ class Options:
     """Mechanisms of the control that are switched off."""
     json: Path | None = None
     """Write the results to this file."""
+    report: Path | None = None
+    """Write one page with charts to this file, FILE.html, and its series to FILE.json and
+    FILE.csv."""
 
 
 def storm(name: str | None = None, /, *, options: Options | None = None) -> int:
@@ -71,8 +79,11 @@ def storm(name: str | None = None, /, *, options: Options | None = None) -> int:
     scenario = with_devices(find(name), options.devices)
     if options.real:
         scenario = cut(scenario)
-    with results_file(options.json) as results:
-        outcome = _play(console, scenario, options)
+    _check_files(options)
+    with results_file(options.json) as results, report_files(options.report) as report:
+        recordings = _play(console, scenario, options)
+        judged = {control: figures(recording) for control, recording in recordings.items()}
+        outcome = Outcome(scenario, judged.get(False), judged.get(True))
         _report(console, outcome)
         config: dict[str, Figure] = {
             "scenario": scenario.scenario.name,
@@ -83,7 +94,37 @@ def storm(name: str | None = None, /, *, options: Options | None = None) -> int:
             "without": [mechanism.value for mechanism in options.without],
         }
         results.write("storm", as_figures(outcome), config)
+        runs = tuple(map(run_of, recordings.values()))
+        report.write(Story(outcome, runs, _provenance(name, scenario, options)), config)
+    if options.report is not None:
+        _say(console, f"the report is in {options.report}")
     return ExitCode.OK
+
+
+def _check_files(options: Options) -> None:
+    """Before anything is opened. Raises CommandError."""
+    if options.report is None or options.json is None:
+        return
+    if options.json.resolve() in (file.resolve() for file in paths(options.report)):
+        raise CommandError(
+            f"--json {options.json}: --report {options.report} writes that file, too; choose "
+            "another name for one of them"
+        )
+
+
+def _provenance(name: str, scenario: Scenario, options: Options) -> Provenance:
+    """Spells out what may be another default some day."""
+    without = [word for mechanism in options.without for word in ("--without", mechanism.value)]
+    words = (
+        *("hwangso", "storm", name),
+        *("--control", options.control.value),
+        *("--devices", str(scenario.population.devices)),
+        *("--seed", str(options.seed)),
+        "--real" if options.real else "--virtual",
+        *without,
+    )
+    speed = scenario.scenario.real_speed if options.real else None
+    return provenance(words, options.seed, options.without, speed)
 
 
 def _list(console: Console) -> None:
@@ -96,19 +137,20 @@ def _list(console: Console) -> None:
     _say(console, f"Their files are in {folder}; copy one to make your own.")
 
 
-def _play(console: Console, scenario: Scenario, options: Options) -> Outcome:
+def _play(console: Console, scenario: Scenario, options: Options) -> dict[bool, Recording]:
+    """The runs, by whether the control was on; off first."""
     real = RealPlace() if options.real else None
     place: Place = real or VirtualPlace()
     _introduce(console, scenario, options)
     played = faster(scenario) if options.real else scenario
     speed = scenario.scenario.real_speed if options.real else 1.0
-    runs: dict[bool, StormFigures] = {}
+    runs: dict[bool, Recording] = {}
     for control in RUNS[options.control]:
         without = frozenset(options.without) if control else frozenset[Mechanism]()
         terms = Terms(played, control, options.seed, without, speed)
         with open_progress(console) as show:
             try:
-                runs[control] = figures(run(place, terms, show))
+                runs[control] = run(place, terms, show)
             except ExceptionGroup as group:
                 raise first_of(group) from group
         _say(console, f"{control_name(control)}: played")
@@ -116,7 +158,7 @@ def _play(console: Console, scenario: Scenario, options: Options) -> Outcome:
         line = saturation_line(real.load)
         if line is not None:
             _say(console, line)
-    return Outcome(scenario, runs.get(False), runs.get(True))
+    return runs
 
 
 def _introduce(console: Console, scenario: Scenario, options: Options) -> None:

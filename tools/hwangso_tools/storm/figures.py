@@ -82,7 +82,7 @@ def figures(recording: Recording) -> StormFigures:
     calm_s, first_s = recording.calm_seconds, int(recording.first_event_s)
     by_intent = recording.series.connects
     connects = [sum(counts) for counts in zip(*by_intent.values(), strict=True)]
-    calm_per_s = sum(connects[:calm_s]) / calm_s
+    calm_per_s = sum(connects[:calm_s]) / max(calm_s, 1)
     rates = window_rates(connects[calm_s:])
     peak = max(range(len(rates)), key=rates.__getitem__, default=0)
     return StormFigures(
@@ -90,7 +90,7 @@ def figures(recording: Recording) -> StormFigures:
         connect_peak_ratio=rates[peak] / calm_per_s if rates and calm_per_s else None,
         bg_share_peak=_background_share(recording, calm_s + peak, RATE_S) if rates else None,
         fg_success=_success(recording.opens),
-        fg_p99_s=_p99_s(recording.opens),
+        fg_p99_s=wait_percentile_s(recording.opens, 99),
         emergency_detected_after_s=_detected_after_s(recording),
         response_normal_after_s=_response_normal_after_s(recording, first_s),
         stage_normal_after_s=_stage_normal_after_s(recording),
@@ -123,21 +123,27 @@ def _background_share(recording: Recording, start: int, seconds: int) -> float |
     return counts[Intent.BACKGROUND] / total if total else None
 
 
-def _counts(opened: Open) -> bool:
+def is_judged(opened: Open) -> bool:
     """Whether an app open was a success or a failure, and not just a short look."""
     return opened.ready or opened.waited_s >= PATIENCE_S
 
 
+def was_served(opened: Open) -> bool:
+    """Whether it had its session in time."""
+    return opened.ready and opened.waited_s <= SERVED_WITHIN_S
+
+
+def wait_percentile_s(opens: Sequence[Open], percent: float) -> float | None:
+    """Of the time from an app open to its session; None if that is one which had none, or nobody
+    came."""
+    waits = [opened.waited_s if opened.ready else inf for opened in opens if is_judged(opened)]
+    found_s = percentile(waits, percent)
+    return None if found_s is None or found_s == inf else found_s
+
+
 def _success(opens: Sequence[Open]) -> float | None:
-    judged = [opened for opened in opens if _counts(opened)]
-    served = sum(opened.ready and opened.waited_s <= SERVED_WITHIN_S for opened in judged)
-    return served / len(judged) if judged else None
-
-
-def _p99_s(opens: Sequence[Open]) -> float | None:
-    waits = [opened.waited_s if opened.ready else inf for opened in opens if _counts(opened)]
-    p99_s = percentile(waits, 99)
-    return None if p99_s is None or p99_s == inf else p99_s
+    judged = [opened for opened in opens if is_judged(opened)]
+    return sum(map(was_served, judged)) / len(judged) if judged else None
 
 
 def _detected_after_s(recording: Recording) -> float | None:
@@ -155,8 +161,9 @@ def _slow_from_s(recording: Recording) -> float | None:
     if calm_p95_s is None:
         return None
     for place in range(recording.index(recording.first_event_s), series.seconds):
-        slow_s = SLOW_FACTOR * calm_p95_s * series.responses[place]
-        if series.response_s[place] > slow_s:
+        responses = sum(counts[place] for counts in series.responses.values())
+        response_s = sum(sums_s[place] for sums_s in series.response_s.values())
+        if response_s > SLOW_FACTOR * calm_p95_s * responses:
             return float(place - recording.calm_seconds)
     return None
 
@@ -167,7 +174,7 @@ def _response_normal_after_s(recording: Recording, first_s: int) -> float | None
         return None
     normal, counted = [0] * recording.seconds, [0] * recording.seconds
     for opened in recording.opens:
-        if opened.at_s < recording.seconds and _counts(opened):
+        if opened.at_s < recording.seconds and is_judged(opened):
             counted[int(opened.at_s)] += 1
             if opened.ready and opened.waited_s <= NORMAL_FACTOR * calm_p95_s:
                 normal[int(opened.at_s)] += 1

@@ -155,8 +155,8 @@ class Recorder:
         answered = ended.outcome is Outcome.WELCOMED or ended.outcome in _NO_ANSWER
         if answered and attempt.started_at >= phone.service_since_s:
             response_s = (at_s - attempt.started_at) * self._speed
-            series.responses[place] += 1
-            series.response_s[place] += response_s
+            series.responses[attempt.intent][place] += 1
+            series.response_s[attempt.intent][place] += response_s
             if at_s < self._origin_s:
                 recording.calm_responses_s.append(response_s)
 

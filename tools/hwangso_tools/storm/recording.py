@@ -32,9 +32,9 @@ class Series:
     deferred: "array[int]" = field(init=False)
     failed: "array[int]" = field(init=False)
     """Attempts that ended otherwise, and were not given up by the phone itself."""
-    responses: "array[int]" = field(init=False)
+    responses: dict[Intent, "array[int]"] = field(init=False)
     """Attempts whose response time is in `response_s`: welcomed, or no answer in time."""
-    response_s: "array[float]" = field(init=False)
+    response_s: dict[Intent, "array[float]"] = field(init=False)
     """Their sum."""
     sessions: "array[int]" = field(init=False)
     """Phones with a session at the end of that second."""
@@ -50,10 +50,10 @@ class Series:
         self.welcomed = {intent: _zeros(self.seconds) for intent in Intent}
         self.deferred = _zeros(self.seconds)
         self.failed = _zeros(self.seconds)
-        self.responses = _zeros(self.seconds)
+        self.responses = {intent: _zeros(self.seconds) for intent in Intent}
+        self.response_s = {intent: _no_time(self.seconds) for intent in Intent}
         self.sessions = _zeros(self.seconds)
         self.waiting = _zeros(self.seconds)
-        self.response_s = _no_time(self.seconds)
         self.busy_s = _no_time(self.seconds)
         self.useful_s = _no_time(self.seconds)
 

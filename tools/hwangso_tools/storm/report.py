@@ -9,6 +9,7 @@ from typing import Final
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from hwangso_tools.durations import in_words
 from hwangso_tools.results import Figure
@@ -82,7 +83,8 @@ def table(outcome: Outcome) -> Table:
     """A row for each figure."""
     published = {one.figure: one for one in outcome.scenario.published}
     runs = outcome.runs()
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=outcome.scenario.scenario.title)
+    title = Text(outcome.scenario.scenario.title)  # brackets in it are no markup
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1), title=title)
     made.add_column("", no_wrap=True)
     for heading in ("published", *map(control_name, runs)):
         made.add_column(heading, justify="right")
