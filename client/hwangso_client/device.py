@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from math import inf
 from types import TracebackType
 from typing import Final, Self
 
@@ -139,6 +140,14 @@ class Device:
         """How the device is connected."""
         # Stopped counts from the server's word on, not from when the task has put its things away.
         return self._connector.link_state if self._link.stopped is None else LinkState.STOPPED
+
+    @property
+    def next_attempt_at(self) -> float | None:
+        """When the next connect attempt is due, by `trio.current_time()`, while the device waits
+        for that: the end of a back-off, or its slot. None otherwise, and while the phone sees that
+        it has no service."""
+        waits = self.link_state is LinkState.WAITING and self.radio.service
+        return self._link.next_at if waits and self._link.next_at < inf else None
 
     @property
     def last_failure(self) -> str:

@@ -66,6 +66,19 @@ async def test_a_slot_is_kept_to_within_100_ms(
         assert server.hellos[-1].attempt == 2
 
 
+async def test_a_device_says_when_it_comes_back(autojump_clock: MockClock) -> None:
+    async with open_server() as server, server.phone("alice") as phone:
+        assert phone.next_attempt_at is None, "the app is closed"
+        start = await defer(server, phone, DeferFor(42.5, b"slot"))
+        assert phone.next_attempt_at == pytest.approx(start + 42.5)
+        phone.radio.airplane_mode = True
+        assert phone.next_attempt_at is None, "nobody knows when there is service again"
+        phone.radio.airplane_mode = False
+        assert phone.next_attempt_at == pytest.approx(start + 42.5)
+        await phone.wait_ready()
+        assert phone.next_attempt_at is None
+
+
 async def test_a_slot_does_not_depend_on_the_failures_before_it(autojump_clock: MockClock) -> None:
     async with open_server() as server, server.phone("alice", backoff=NoJitter()) as phone:
         server.answers.extend([HangUp(), HangUp(), HangUp(), DeferFor(20, b"slot"), HangUp()])

@@ -37,6 +37,7 @@ def make_app() -> App:
     app.command(f"{here}.demo:demo", name="demo", help="Server and phones: cut them, count them.")
     app.command(f"{here}.swarm:swarm", name="swarm", help="Many emulated phones for a server.")
     app.command(f"{here}.storm:storm", name="storm", help="A scenario, control off and on.")
+    app.command(f"{here}.phone:phone", name="phone", help="One emulated phone in this terminal.")
     app.command(f"{here}.bench:app", name="bench", help="How fast and how small the server is.")
     app.command(f"{here}.experiment:app", name="experiment", help="Comparisons behind choices.")
     app.command(f"{here}.user:app", name="user", help="Accounts: add, list, disable, enable.")
