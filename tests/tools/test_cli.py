@@ -142,7 +142,7 @@ def test_the_commands_are_those_of_the_tree() -> None:
     tree = {name for name in make_app() if not name.startswith("-")}
     assert tree == {
         "serve", "demo", "swarm", "bench", "experiment", "user", "device", "keys", "stage",
-        "explain", "calendar", "stats", "stop", "storm",
+        "explain", "calendar", "stats", "stop", "storm", "phone",
     }  # fmt: skip
 
 
