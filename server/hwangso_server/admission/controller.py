@@ -179,8 +179,9 @@ class AdmissionController:
         """An admitted caller hung up before its handshake was started."""
         self._queue(intent).leave(waited_s)
         self._capacity.handshakes -= 1
-        if deferral_ticket:
-            self._promises.give_back(device_id or ANYBODY, deferral_ticket)
+        record = self._history.last(device_id)
+        if device_id is not None and record is not None and record.has_used_promise:
+            self._promises.give_back(device_id, deferral_ticket)
 
     def handshake_started(self, intent: Intent, waited_s: float, now_s: float) -> None:
         """An admitted caller's turn has come."""

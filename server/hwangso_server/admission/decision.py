@@ -110,7 +110,8 @@ class Admission(Protocol):
         deferral_ticket: bytes = b"",
     ) -> None:
         """An admitted caller hung up before its handshake was started, `waited_s` after its hello
-        reached the kernel. The last two are those of its arrival: its slot is not used up."""
+        reached the kernel. The last two are those of its arrival: if it is known who it was, a
+        slot that it was let in for is not used up."""
 
     def handshake_started(self, intent: Intent, waited_s: float, now_s: float) -> None:
         """An admitted caller's turn has come, `waited_s` after its hello reached the kernel."""

@@ -28,6 +28,11 @@ class Record(Struct, frozen=True, gc=False):
     """When it was last let in as foreground; minus infinity if it was not, or nobody cares: only
     in SHIELD does it matter."""
 
+    @property
+    def has_used_promise(self) -> bool:
+        """Whether the device was let in, and a promise was used up for that."""
+        return self.promise is None and self.deferrals > 0
+
 
 class History:
     """Of at most `devices_max` devices; `decisions` counts all of them, by their rule."""

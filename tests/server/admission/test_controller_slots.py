@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from tests.server.admission.controlled import (
     BG,
+    FG,
     HOLD,
     SLOW,
     SLOW_HOLD,
@@ -189,6 +190,29 @@ def test_when_it_is_normal_again_slots_bind_nobody() -> None:
     controlled.serve(BG, HOLD)
     controlled.pin(Stage.NORMAL)
     assert controlled.hello(BG, ticket=deferral.deferral_ticket) == Admit(BG)
+
+
+@pytest.mark.parametrize("stage", [Stage.NORMAL, Stage.EMERGENCY])
+def test_giving_up_does_not_bring_a_used_ticket_back(stage: Stage) -> None:
+    """Else one ticket would let its device in as often as it likes."""
+    controlled = busy()
+    deferral = controlled.deferred()
+    ticket = deferral.deferral_ticket
+    controlled.serve(BG, HOLD)
+    come_back(controlled, deferral)
+    assert controlled.hello(ticket=ticket) == Admit(BG)
+    controlled.serve(BG, 1)  # a session: the ticket is used
+    intent = BG if stage is Stage.NORMAL else FG
+    controlled.pin(stage)
+    assert controlled.hello(intent, ticket=ticket) == Admit(intent)
+    controlled.controller.caller_gone(
+        intent, 0.1, controlled.now_s, device_id=1, deferral_ticket=ticket
+    )
+    controlled.pin(Stage.NORMAL)
+    controlled.fill(BG, HOLD - 1)
+    controlled.pin(Stage.SHIELD)
+    controlled.deferred(ticket=ticket)
+    assert controlled.explain().rule is Rule.OVER_BUDGET
 
 
 # Strangers

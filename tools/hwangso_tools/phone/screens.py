@@ -45,8 +45,8 @@ class PhoneScreen(Screen[None]):
         yield Footer(compact=True)
 
     def body(self) -> ComposeResult:
-        """The widgets between status and keys."""
-        raise NotImplementedError
+        """The widgets between status and keys: none, unless a screen has some."""
+        yield from ()
 
     def show(self, phone: Phone, now: float) -> None:
         """Show the phone, and what time it is, seconds since 1970."""
